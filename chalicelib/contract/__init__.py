@@ -1,0 +1,1 @@
+"""What crosses a process boundary: plain, validated messages in; the same messages out, byte for byte."""

@@ -1,0 +1,82 @@
+"""The agent's HTTP interface: what the control plane sends to a host and what the host answers."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from chalicelib.contract.model import Message
+from chalicelib.contract.resources import NetworkMode, Resources, Shell
+
+
+class ContainerSpec(Message):
+    """Body of `PUT /v1/containers/{id}`: all a host needs to make a container, and no more."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+    name: str
+    image: str
+    """Full image reference for the engine, for example `debian:bookworm`."""
+    role: str = ""
+    shell: Shell = Shell()
+    resources: Resources
+    environment: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    network_mode: NetworkMode = NetworkMode.DEFAULT
+    allowed_domains: list[str] = []
+    create_seconds: float = Field(gt=0)
+    """Seconds left until the creation must have ended, counted from the receipt of the call."""
+    expires_in_seconds: float | None = Field(default=None, gt=0)
+    """Seconds the container may live, counted from the receipt of the call; None = no limit."""
+
+
+class Removal(Message):
+    """Body of `DELETE /v1/containers/{id}`: remove it and remember that it is gone."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+    """The record's generation; the host removes this one and every lower one."""
+
+
+class Accepted(Message):
+    """Answer 202: the host has journalled the intent and will report by events."""
+
+    container_id: str
+    generation: int
+
+
+class RefusalCode(StrEnum):
+    """Why a host said no for certain, so that the container may be placed elsewhere."""
+
+    DRAINING = "draining"
+    FULL = "full"
+    ENGINE_DOWN = "engine_down"
+    TOMBSTONE = "tombstone"
+    STALE_GENERATION = "stale_generation"
+
+
+class Refusal(Message):
+    """Answer 409 (tombstone, stale_generation) or 503 (the others): nothing was or will be done for this call."""
+
+    error: str
+    code: RefusalCode
+
+
+class HostReport(Message):
+    """What a host says of itself in every heartbeat: totals it offers, never what is in use by whom."""
+
+    endpoint: str
+    memory_mb: int
+    cpu_shares: int
+    disk_mb: int
+    max_containers: int
+    images: list[str] = []
+    engine_version: str
+    kernel_version: str
+    agent_version: str
+    development: bool
+    """True when the engine is below the version floor and the operator said `--dev`."""
+    draining: bool = False
+    engine_up: bool = True
+    containers: int = 0

@@ -1,0 +1,96 @@
+"""Events, agent and control plane → status: a JSON body of `events.fifo` comes in, a typed event goes out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from chalicelib.contract.agent_api import HostReport
+from chalicelib.contract.causes import Cause
+from chalicelib.contract.model import Message, Moment
+from chalicelib.contract.statuses import Stage
+
+
+class ContainerEvent(Message):
+    """What every event about a container carries.
+
+    `number` counts a host's events of one (container, generation) from 1 without gaps; the control plane,
+    which does not number, says 0 and relies on the legality of the transition.
+    """
+
+    container_id: str
+    user_id: str
+    generation: int
+    number: int = Field(ge=0)
+    at: Moment
+
+
+class Progress(ContainerEvent):
+    """A creation has come this far; `message` is for people."""
+
+    kind: Literal["progress"] = "progress"
+    stage: Stage
+    progress: int = Field(ge=0, le=100)
+    message: str
+
+
+class Created(ContainerEvent):
+    """The engine container exists."""
+
+    kind: Literal["created"] = "created"
+    engine_id: str
+
+
+class Ready(ContainerEvent):
+    """The container is started, configured and usable."""
+
+    kind: Literal["ready"] = "ready"
+    engine_id: str
+    started_at: Moment
+
+
+class Failed(ContainerEvent):
+    """The creation is over without a container; nothing of it is left on the host."""
+
+    kind: Literal["failed"] = "failed"
+    cause: Cause
+
+
+class Stopped(ContainerEvent):
+    """The container was running and is no longer; it still exists on its host."""
+
+    kind: Literal["stopped"] = "stopped"
+    cause: Cause
+
+
+class Removed(ContainerEvent):
+    """Nothing of the container is left on the host (or it never had a host)."""
+
+    kind: Literal["removed"] = "removed"
+    cause: Cause
+
+
+class Heartbeat(Message):
+    """A host is alive; the receiver stamps the time."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+    host_id: str
+    report: HostReport
+
+
+class ListRequested(Message):
+    """A connection has been opened and waits for its first frame, the list (only the control plane says so)."""
+
+    kind: Literal["list_requested"] = "list_requested"
+    connection_id: str
+    user_id: str
+
+
+AboutContainer = Progress | Created | Ready | Failed | Stopped | Removed
+Event = Annotated[AboutContainer | Heartbeat | ListRequested, Field(discriminator="kind")]
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(text: str) -> Event:
+    """The event in a verified envelope, or pydantic's ValidationError."""
+    return _EVENT.validate_json(text)

@@ -1,0 +1,136 @@
+"""Who said it: keys and messages come in, signed calls and envelopes go out, or BadSignature.
+
+Calls control plane → agent are EdDSA tokens bound to host, method, path and body, valid for a minute at most.
+Events travel in an envelope signed with the Ed25519 key of the host, or of the control plane (`CONTROL_PLANE`).
+"""
+
+import base64
+import binascii
+import hashlib
+from typing import Literal
+
+import jwt
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import ValidationError
+
+from chalicelib.contract.events import Event, parse_event
+from chalicelib.contract.model import Message
+
+CONTROL_PLANE = "control-plane"
+"""The signer's name of the control plane; no host may have it."""
+
+CALL_SECONDS = 60
+"""Longest life of a signed call, seconds (reliability §4.6)."""
+
+
+class BadSignature(Exception):
+    """The message is not by whom it says, or not for us, or not of now."""
+
+
+class Envelope(Message):
+    """An event as it lies in the queue: `event` is JSON text, signed as it stands."""
+
+    v: Literal[1] = 1
+    signer: str
+    event: str
+    signature: str
+
+
+def new_private_key() -> str:
+    """A fresh Ed25519 private key, PEM."""
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem.decode()
+
+
+def public_key_of(private_pem: str) -> str:
+    """The public half of a private key, PEM."""
+    public = _private(private_pem).public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode()
+
+
+def seal(event: Event, signer: str, private_pem: str) -> str:
+    """The body for the queue: the event in an envelope signed by `signer`."""
+    text = event.model_dump_json(exclude_none=True)
+    signature = _private(private_pem).sign(_signed_bytes(signer, text))
+    encoded = base64.urlsafe_b64encode(signature).decode()
+    return Envelope(signer=signer, event=text, signature=encoded).model_dump_json()
+
+
+def parse_envelope(body: str) -> Envelope:
+    """The envelope in a queue body, still unverified, or BadSignature when it is none."""
+    try:
+        return Envelope.model_validate_json(body)
+    except ValidationError as error:
+        raise BadSignature("not an envelope") from error
+
+
+def unseal(envelope: Envelope, public_pem: str) -> Event:
+    """The event inside, once the signature is seen to be right; BadSignature otherwise."""
+    try:
+        signature = base64.urlsafe_b64decode(envelope.signature)
+        _public(public_pem).verify(signature, _signed_bytes(envelope.signer, envelope.event))
+        return parse_event(envelope.event)
+    except (InvalidSignature, binascii.Error, ValueError) as error:
+        raise BadSignature(f"event by {envelope.signer!r} refused") from error
+
+
+def sign_call(  # noqa: PLR0913 - one argument per bound part of the call
+    *, private_pem: str, host_id: str, method: str, path: str, body: bytes, call_id: str, issued_at: int
+) -> str:
+    """The bearer token of one call to one host; `issued_at` in seconds since the epoch."""
+    claims = {
+        "aud": host_id,
+        "iss": CONTROL_PLANE,
+        "iat": issued_at,
+        "exp": issued_at + CALL_SECONDS,
+        "jti": call_id,
+        "method": method,
+        "path": path,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return jwt.encode(claims, private_pem, algorithm="EdDSA")
+
+
+def verify_call(*, token: str, public_pem: str, host_id: str, method: str, path: str, body: bytes) -> str:
+    """The id (`jti`) of a rightly signed call, for the caller to refuse repeats of; BadSignature otherwise."""
+    try:
+        claims = jwt.decode(
+            token,
+            public_pem,
+            algorithms=["EdDSA"],
+            audience=host_id,
+            issuer=CONTROL_PLANE,
+            leeway=5,
+            options={"require": ["exp", "iat", "jti", "aud"]},
+        )
+    except jwt.PyJWTError as error:
+        raise BadSignature("call token refused") from error
+    bound = (claims.get("method"), claims.get("path"), claims.get("sha256"))
+    lifetime = claims["exp"] - claims["iat"]
+    if bound != (method, path, hashlib.sha256(body).hexdigest()) or lifetime > CALL_SECONDS:
+        raise BadSignature("token was made for another call")
+    return str(claims["jti"])
+
+
+def _signed_bytes(signer: str, text: str) -> bytes:
+    return f"berth-event-1\n{signer}\n{text}".encode()
+
+
+def _private(pem: str) -> Ed25519PrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadSignature("not an Ed25519 private key")
+    return key
+
+
+def _public(pem: str) -> Ed25519PublicKey:
+    key = serialization.load_pem_public_key(pem.encode())
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadSignature("not an Ed25519 public key")
+    return key
