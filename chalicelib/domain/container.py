@@ -1,0 +1,80 @@
+"""The container as recorded: facts come in, a frozen record goes out; changes make new records."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from chalicelib.contract.causes import Cause
+from chalicelib.contract.resources import NetworkMode, Resources, Shell
+from chalicelib.contract.statuses import LIVE, Stage, Status
+
+
+class Container(BaseModel):
+    """One user's container from acceptance until its record fades, 24 h after deletion."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    user_id: str
+    tier: str
+    name: str
+    image: str
+    """As asked for (`custom:<ref>` for a custom image)."""
+    image_reference: str
+    """What the engine pulls."""
+    role: str = ""
+    shell: Shell = Shell()
+    resources: Resources
+    environment: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    network_mode: NetworkMode = NetworkMode.DEFAULT
+    allowed_domains: list[str] = []
+
+    status: Status = Status.CREATING
+    stage: Stage | None = None
+    progress: int = 0
+    seq: int = 0
+    """Number of the last frame; rises by one per frame."""
+    change_seq: int = 0
+    """Number of the first frame of the last change, for pushing it again."""
+    change_id: str = ""
+    """Identity of the last event applied."""
+    generation: int = 1
+    """Rises when the container is placed anew; older hosts' events no longer count."""
+    number: int = 0
+    """Number of the last host event applied in this generation."""
+
+    host_id: str | None = None
+    reserved: bool = False
+    """True while the host's capacity is held for it."""
+    engine_id: str | None = None
+
+    created_at: datetime
+    started_at: datetime | None = None
+    last_used_at: datetime
+    expires_at: datetime | None = None
+    session_limit_seconds: int | None = None
+    deadline: datetime
+    """When the creation must have ended (invariant I1)."""
+    due_at: datetime | None = None
+    """When the sweeper has to look at it; None = never."""
+    attempt: int = 0
+    """How often the sweeper has sent its command again."""
+    error: Cause | None = None
+    stopped_because: Cause | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it counts in the quota, holds its name and is visible."""
+        return self.status in LIVE
+
+
+class Frame(BaseModel):
+    """One pushed frame as kept in the event log: `type`, `container` and `seq` as on the wire."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    container: dict[str, object]
+    seq: int
+    timestamp: datetime

@@ -1,0 +1,181 @@
+"""Everything that can go wrong, in our words. Facts come in as fields; `edge.answers` alone maps them to HTTP.
+
+BerthError
+├── Refused                      the caller can do something about it (4xx)
+│   ├── Unauthorized             401  no, broken, unknown, expired or revoked token
+│   ├── InsufficientScope        403  the token may not do this
+│   ├── OriginNotAllowed         403  a browser page that is not on the list
+│   ├── InvalidRequest           400  a field is wrong; says which and how
+│   ├── UnsupportedMediaType     415  the body is not declared as JSON
+│   ├── BodyTooLarge             413  more than the limit
+│   ├── LimitReached             403  the tier's containers are all in use
+│   ├── NameTaken                409  the user has a live container of that name
+│   ├── StatusConflict           409  not possible in this status
+│   ├── KeyReused                422  an idempotency key with another body
+│   ├── NotFound                 404  not there, or not the caller's
+│   └── RateLimited              429  too often; says when to come back
+├── Busy                         503  the store refused after bounded retries; nothing was written
+└── Internal                     between our own parts; never reaches a client as such
+    ├── StaleWrite               the record has moved on since it was read
+    ├── HostFull                 the host's reservation was refused
+    ├── NoCapacity               no host can take the container now
+    ├── AgentRefused             the host said no for certain
+    ├── AgentUnreachable         the host's answer is not known
+    ├── ConnectionGone           the WebSocket connection is closed
+    ├── ConnectionStuck          the push was throttled or too slow; the connection may live
+    └── UntrustedEvent           not by whom it says
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class BerthError(Exception):
+    """Root of the tree."""
+
+
+class Refused(BerthError):
+    """A request that cannot be granted. `error` and `code` go to the client as they are, with `extra`."""
+
+    code = "refused"
+
+    def __init__(self, error: str, **extra: Any) -> None:
+        super().__init__(error)
+        self.error = error
+        self.extra: Mapping[str, Any] = extra
+
+
+class Unauthorized(Refused):
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized")
+
+
+class InsufficientScope(Refused):
+    code = "insufficient_scope"
+
+    def __init__(self, required: str) -> None:
+        super().__init__("insufficient scope", required=required)
+
+
+class OriginNotAllowed(Refused):
+    code = "origin_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("origin not allowed")
+
+
+class InvalidRequest(Refused):
+    """`field` names the member at fault; further facts (lists of what is supported) ride along."""
+
+    code = "invalid_request"
+
+    def __init__(self, error: str, field: str | None = None, **extra: Any) -> None:
+        super().__init__(error, **({"field": field} if field else {}), **extra)
+
+
+class UnsupportedMediaType(Refused):
+    code = "unsupported_media_type"
+
+    def __init__(self, allowed: str = "application/json") -> None:
+        super().__init__(
+            "unsupported media type", message=f"send the body with Content-Type: {allowed}", supported=[allowed]
+        )
+
+
+class BodyTooLarge(Refused):
+    code = "body_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__("request body too large", limit_bytes=limit_bytes)
+
+
+class LimitReached(Refused):
+    code = "container_limit_reached"
+
+    def __init__(self, current: int, limit: int, tier: str) -> None:
+        message = f"your {tier} tier allows {limit} containers: delete one, or move to a larger tier"
+        super().__init__("container limit reached", current=current, limit=limit, tier=tier, message=message)
+
+
+class NameTaken(Refused):
+    code = "name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("container with this name already exists", name=name)
+
+
+class StatusConflict(Refused):
+    code = "status_conflict"
+
+    def __init__(self, error: str, status: str) -> None:
+        super().__init__(error, status=status)
+
+
+class KeyReused(Refused):
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("idempotency key reused with a different request")
+
+
+class NotFound(Refused):
+    code = "not_found"
+
+    def __init__(self, error: str = "not found") -> None:
+        super().__init__(error)
+
+
+class RateLimited(Refused):
+    """`retry_after` in whole seconds, at least 1."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after: int, error: str = "rate limit exceeded") -> None:
+        super().__init__(error, retry_after=retry_after)
+        self.retry_after = retry_after
+
+
+class Busy(BerthError):
+    """The store refused after bounded retries; nothing was written and the request may be sent again."""
+
+
+class Internal(BerthError):
+    """Between our own parts."""
+
+
+class StaleWrite(Internal):
+    """The record is no longer as it was read, or no longer allows this."""
+
+
+class HostFull(Internal):
+    """The host has no room left, is draining, or its lease has ended."""
+
+
+class NoCapacity(Internal):
+    """No host can take the container now; later one may."""
+
+
+class AgentRefused(Internal):
+    """The host said for certain that it has done and will do nothing."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class AgentUnreachable(Internal):
+    """The call may or may not have been received: only the same host may be asked again."""
+
+
+class ConnectionGone(Internal):
+    """The connection is closed for good."""
+
+
+class ConnectionStuck(Internal):
+    """The connection could not be written to this time."""
+
+
+class UntrustedEvent(Internal):
+    """The event's signature, host or generation does not fit."""

@@ -1,0 +1,68 @@
+"""A Docker host as the control plane sees it: reports and reservations come in, room and fitness go out."""
+
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from chalicelib.contract.agent_api import HostReport
+from chalicelib.contract.resources import Resources
+
+LEASE = timedelta(seconds=60)
+"""A host not heard of for this long takes no containers (M10)."""
+
+
+class Reserved(BaseModel):
+    """What placed containers hold of a host."""
+
+    model_config = ConfigDict(frozen=True)
+
+    memory_mb: int = 0
+    cpu_shares: int = 0
+    disk_mb: int = 0
+    containers: int = 0
+
+
+class Host(BaseModel):
+    """An enrolled host; `report` and `received_at` are None until its first heartbeat."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    public_key: str
+    report: HostReport | None = None
+    received_at: datetime | None = None
+    reserved: Reserved = Reserved()
+
+    def takes(self, wanted: Resources, now: datetime) -> bool:
+        """Whether a container of this size may be placed here now."""
+        return self.placeable(now) and self.room_for(wanted)
+
+    def placeable(self, now: datetime) -> bool:
+        """Whether it is alive, with its engine up, and not draining."""
+        if self.report is None or self.received_at is None or now - self.received_at > LEASE:
+            return False
+        return self.report.engine_up and not self.report.draining
+
+    def room_for(self, wanted: Resources) -> bool:
+        """Whether the reservation would fit."""
+        offer, held = self.report, self.reserved
+        return (
+            offer is not None
+            and held.memory_mb + wanted.memory_mb <= offer.memory_mb
+            and held.cpu_shares + wanted.cpu_shares <= offer.cpu_shares
+            and held.disk_mb + wanted.disk_mb <= offer.disk_mb
+            and held.containers < offer.max_containers
+        )
+
+    @property
+    def fullness(self) -> float:
+        """The largest reserved share of anything offered, 0 to 1."""
+        offer, held = self.report, self.reserved
+        if offer is None:
+            return 1.0
+        return max(
+            held.memory_mb / max(offer.memory_mb, 1),
+            held.cpu_shares / max(offer.cpu_shares, 1),
+            held.disk_mb / max(offer.disk_mb, 1),
+            held.containers / max(offer.max_containers, 1),
+        )

@@ -1,0 +1,215 @@
+"""What services need from the world: our words go in, our words or an error of `domain.errors` come out.
+
+Every promise here is asked of the fake and of the real adapter by `tests/contract`. Any call on the store may
+also raise Busy when the store refuses after bounded retries; then nothing was written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from chalicelib.contract.agent_api import ContainerSpec, HostReport, Removal
+from chalicelib.contract.commands import Command
+from chalicelib.contract.events import Event
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.host import Host
+from chalicelib.domain.identity import Token
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's key with the hash of the request it came with."""
+
+    key: str
+    request_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many creations a user may ask for."""
+
+    per_minute: int
+    per_second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The answer given to the first request with this key."""
+
+    answer: dict[str, Any]
+
+
+class ContainerStore(Protocol):
+    """Records of containers, names, quotas, idempotency keys and the event log."""
+
+    def create(
+        self, new: Container, limit: int, rate: Rate, key: IdempotencyKey | None, answer: dict[str, Any]
+    ) -> Replayed | None:
+        """Write record, name, quota, rate and key in one transaction; None, or Replayed when the key is known.
+
+        `answer` is kept for 24 h under the key. Checked in this order: KeyReused, RateLimited, LimitReached,
+        NameTaken. A repeat of our own write (same `new.id`) is success. Times are taken from `new.created_at`.
+        """
+
+    def charge_create(self, user_id: str, rate: Rate, at: datetime) -> None:
+        """Count one refused creation against the user's rate, or RateLimited."""
+
+    def get(self, user_id: str, container_id: str) -> Container:
+        """The record as of now (strongly consistent) whatever its status, or NotFound."""
+
+    def of_user(self, user_id: str) -> list[Container]:
+        """The user's live containers, newest first."""
+
+    def begin_delete(self, container: Container, at: datetime) -> Container:
+        """Move a live record to `deleting`, due at once, and give back name and quota, in one transaction.
+
+        StaleWrite when it is no longer live.
+        """
+
+    def place(self, container: Container, host: Host, at: datetime) -> Container:
+        """Claim a host for an unplaced record in `creating` and reserve its room, in one transaction (M3).
+
+        Returns the record with `host_id`, `reserved`. StaleWrite when the record is placed or no longer
+        creating in this generation; HostFull when the reservation does not fit any more.
+        """
+
+    def unplace(self, container: Container) -> Container:
+        """Give the claim back after a definite refusal: no host, generation + 1, number 0, reservation released.
+
+        StaleWrite when the record is not in `creating` on that host in that generation.
+        """
+
+    def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
+        """Write a change and its frames in one transaction, if the record still has `before`'s seq and status.
+
+        Host room is released when `after.reserved` is false and `before`'s was true; with `release` also name
+        and quota (M7). A record in `deleted` and its log fade 24 h later. StaleWrite otherwise.
+        """
+
+    def postpone(self, container: Container, due_at: datetime, attempt: int) -> Container:
+        """Set when the sweeper looks again, if status and generation are unchanged; StaleWrite otherwise."""
+
+    def due(self, before: datetime, limit: int) -> list[Container]:
+        """Records whose `due_at` has passed, oldest first per shard, at most `limit`; may lag behind writes."""
+
+    def frames_after(self, container_id: str, seq: int) -> list[Frame]:
+        """The frames of a container with a higher number, in order."""
+
+
+class HostStore(Protocol):
+    """Enrolled hosts, their leases and reservations."""
+
+    def enrol(self, host_id: str, public_key: str) -> None:
+        """Make the host known, or replace its key; reservations stay."""
+
+    def get(self, host_id: str) -> Host:
+        """The host, or NotFound."""
+
+    def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
+        """Renew the lease and keep the report; NotFound when it is not enrolled."""
+
+    def candidates(self) -> list[Host]:
+        """Hosts that reported, possibly a little stale; `place` decides."""
+
+
+class TokenStore(Protocol):
+    """Tokens by the hash of their secret, one-use tickets, and the guests' daily count."""
+
+    def by_hash(self, token_hash: str) -> Token:
+        """The token, or NotFound."""
+
+    def add(self, token: Token) -> None:
+        """Keep a new token."""
+
+    def of_user(self, user_id: str) -> list[Token]:
+        """The user's tokens that are not revoked, newest first."""
+
+    def revoke(self, user_id: str, token_id: str) -> Token:
+        """Revoke one of the user's tokens for good and return it; NotFound when it is not theirs or revoked."""
+
+    def add_ticket(self, ticket_hash: str, token_hash: str, expires_at: datetime) -> None:
+        """Keep a one-use ticket that stands for a token."""
+
+    def take_ticket(self, ticket_hash: str, now: datetime) -> str:
+        """The token's hash, once; NotFound for a used, late or unknown ticket."""
+
+    def count_guest(self, address_hash: str, limit: int, at: datetime) -> None:
+        """Count one guest of this address today (UTC), or RateLimited until midnight."""
+
+
+class ConnectionStore(Protocol):
+    """Open connections by user and by id. Expired rows are never returned."""
+
+    def add(self, connection: Connection, limit: int) -> None:
+        """Keep it, or RateLimited when the user has `limit` live connections already (never one more)."""
+
+    def get(self, connection_id: str, now: datetime) -> Connection:
+        """The connection, or NotFound."""
+
+    def of_user(self, user_id: str, now: datetime) -> list[Connection]:
+        """The user's connections (strongly consistent)."""
+
+    def mark_listed(self, connection: Connection) -> None:
+        """Its list is out; NotFound when the connection is no longer kept."""
+
+    def strike(self, connection: Connection, strikes: int) -> None:
+        """Keep the number of bad frames in a row; nothing when the connection is no longer kept."""
+
+    def forget(self, connection: Connection) -> None:
+        """Drop it; nothing when it is not there."""
+
+
+class CommandQueue(Protocol):
+    """The road from the API to the provision function, in order per container."""
+
+    def send(self, command: Command, attempt: int = 0) -> None:
+        """Deliver at least once; the same command with the same attempt is delivered once within 5 minutes."""
+
+
+class EventQueue(Protocol):
+    """The road to the status function, in order per container (or connection), signed by the control plane."""
+
+    def send(self, event: Event, attempt: int = 0) -> None:
+        """Deliver at least once."""
+
+
+class Agents(Protocol):
+    """Calls to hosts, each signed, answered within seconds, idempotent by (container id, generation)."""
+
+    def create(self, host: Host, spec: ContainerSpec) -> None:
+        """The host will make it and report by events; AgentRefused or AgentUnreachable."""
+
+    def delete(self, host: Host, removal: Removal) -> None:
+        """The host will remove it and report by events; AgentRefused or AgentUnreachable."""
+
+
+class Sockets(Protocol):
+    """Writing to WebSocket connections."""
+
+    def send(self, connection_id: str, text: str) -> None:
+        """Push one frame; ConnectionGone when closed, ConnectionStuck when throttled or too slow."""
+
+    def close(self, connection_id: str) -> None:
+        """Close it; nothing when it is closed already."""
+
+
+class Clock(Protocol):
+    """The time, so that tests may hold it."""
+
+    def now(self) -> datetime:
+        """The instant, UTC."""
+
+
+class Ids(Protocol):
+    """What must be new or unguessable, so that tests may know it."""
+
+    def uuid(self) -> str:
+        """A random UUID (version 4) as text."""
+
+    def secret(self) -> bytes:
+        """32 random bytes."""
+
+    def choice(self, upto: int) -> int:
+        """A random number from 0 to `upto` - 1."""
