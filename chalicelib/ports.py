@@ -165,14 +165,14 @@ class CommandQueue(Protocol):
     """The road from the API to the provision function, in order per container."""
 
     def send(self, command: Command, attempt: int = 0) -> None:
-        """Deliver at least once; the same command with the same attempt is delivered once within 5 minutes."""
+        """Deliver at least once, or Busy; the same command with the same attempt comes once within 5 minutes."""
 
 
 class EventQueue(Protocol):
     """The road to the status function, in order per container (or connection), signed by the control plane."""
 
     def send(self, event: Event, attempt: int = 0) -> None:
-        """Deliver at least once."""
+        """Deliver at least once, or Busy."""
 
 
 class Agents(Protocol):
@@ -200,6 +200,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The instant, UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
 
 
 class Ids(Protocol):

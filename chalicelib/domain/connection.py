@@ -13,6 +13,7 @@ class Connection:
 
     id: str
     user_id: str
+    tier: str
     token_hash: str
     connected_at: datetime
     expires_at: datetime

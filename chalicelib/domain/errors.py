@@ -21,6 +21,7 @@ BerthError
     ├── NoCapacity               no host can take the container now
     ├── AgentRefused             the host said no for certain
     ├── AgentUnreachable         the host's answer is not known
+    ├── RetryLater               the message is not done with; says when to deliver it again
     ├── ConnectionGone           the WebSocket connection is closed
     ├── ConnectionStuck          the push was throttled or too slow; the connection may live
     └── UntrustedEvent           not by whom it says
@@ -167,6 +168,14 @@ class AgentRefused(Internal):
 
 class AgentUnreachable(Internal):
     """The call may or may not have been received: only the same host may be asked again."""
+
+
+class RetryLater(Internal):
+    """The message has to be delivered again, `seconds` from now (None = as the queue thinks fit)."""
+
+    def __init__(self, reason: str, seconds: int | None = None) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class ConnectionGone(Internal):

@@ -1,0 +1,1 @@
+"""Catalogues as data: JSON files that a deployment may change without touching code; `domain.catalogue` reads them."""

@@ -1,0 +1,199 @@
+"""What an event does to a container: a record, an event and the time come in, the change goes out or why not.
+
+The tables of `contract.statuses` say what may follow what; everything late, repeated or from an older generation
+changes nothing (M2, M6, I8, I13).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from chalicelib.contract.causes import Code
+from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready, Removed, Stopped
+from chalicelib.contract.statuses import FOLLOWS, PROGRESS, Stage, Status
+from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.items import item_of
+
+ERROR_KEPT = timedelta(minutes=15)
+"""A container in `error` holds its name and counts until deleted or swept after this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The record after the event, its frames in order, and whether name and quota are given back."""
+
+    before: Container
+    after: Container
+    frames: tuple[Frame, ...]
+    release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The event changes nothing; `again` when it is the last one applied, whose frames may not have been pushed."""
+
+    reason: str
+    again: bool = False
+
+
+def apply(container: Container, event: AboutContainer, now: datetime) -> Change | Ignored:
+    """What the event does to the container."""
+    if event.generation != container.generation:
+        return Ignored("other generation")
+    if identity(event) == container.change_id:
+        return Ignored("applied already", again=True)
+    if event.number and event.number <= container.number:
+        return Ignored("older than the last one applied")
+    change = _RULES[type(event)](_Draft(container, now), event)
+    return change.numbered(event) if isinstance(change, _Draft) else change
+
+
+def identity(event: AboutContainer) -> str:
+    """What tells an event from every other of its container."""
+    if event.number:
+        return f"{event.generation}:{event.number}"
+    return f"{event.generation}:{event.kind}"
+
+
+class _Draft:
+    """A change in the making: the record so far and its frames."""
+
+    def __init__(self, before: Container, now: datetime) -> None:
+        self.before = before
+        self.after = before
+        self.now = now
+        self.frames: list[Frame] = []
+        self.release = False
+
+    def set(self, **changes: Any) -> "_Draft":
+        self.after = self.after.model_copy(update=changes)
+        return self
+
+    def frame(self, kind: str, body: Callable[["_Draft"], dict[str, Any]]) -> "_Draft":
+        self.set(seq=self.after.seq + 1)
+        self.frames.append(Frame(type=kind, container=body(self), seq=self.after.seq, timestamp=self.now))
+        return self
+
+    def may(self, status: Status) -> bool:
+        return status in FOLLOWS[self.before.status]
+
+    def numbered(self, event: AboutContainer) -> Change:
+        self.set(
+            number=event.number or self.after.number,
+            change_id=identity(event),
+            change_seq=self.before.seq + 1,
+        )
+        return Change(self.before, self.after, tuple(self.frames), self.release)
+
+
+def _progress(draft: _Draft, event: Progress) -> _Draft | Ignored:
+    before = draft.before
+    if before.status is not Status.CREATING:
+        return Ignored("no longer creating")
+    if event.stage is Stage.ERROR or event.progress < max(before.progress, PROGRESS[event.stage]):
+        return Ignored("progress never goes back")
+    return draft.set(stage=event.stage, progress=event.progress).frame(
+        "progress", lambda d: _progress_body(d.after, event.message)
+    )
+
+
+def _created(draft: _Draft, event: Created) -> _Draft | Ignored:
+    if draft.before.status is not Status.CREATING or draft.before.engine_id is not None:
+        return Ignored("created already, or no longer creating")
+    return draft.set(engine_id=event.engine_id).frame("created", _item)
+
+
+def _ready(draft: _Draft, event: Ready) -> _Draft | Ignored:
+    if draft.before.status is not Status.CREATING:
+        return Ignored("no longer creating")
+    draft.set(
+        status=Status.RUNNING,
+        stage=Stage.READY,
+        progress=PROGRESS[Stage.READY],
+        engine_id=event.engine_id,
+        started_at=event.started_at,
+        last_used_at=draft.now,
+        due_at=draft.before.expires_at,
+    )
+    draft.frame(
+        "progress",
+        lambda d: (
+            _progress_body(d.after, "container is ready") | {"complete": True, "container": item_of(d.after, d.now)}
+        ),
+    )
+    return draft.frame("updated", lambda d: _ids(d.after) | {"status": "running", "container_id": event.engine_id})
+
+
+def _failed(draft: _Draft, event: Failed) -> _Draft | Ignored:
+    if draft.before.status is not Status.CREATING:
+        return Ignored("no longer creating")
+    draft.set(status=Status.ERROR, error=event.cause, reserved=False, due_at=draft.now + ERROR_KEPT)
+    cause = event.cause.model_dump(mode="json", exclude_none=True)
+    draft.frame(
+        "progress",
+        lambda d: (
+            _ids(d.after)
+            | {
+                "stage": Stage.ERROR.value,
+                "progress": PROGRESS[Stage.ERROR],
+                "message": event.cause.message,
+                "complete": True,
+                "error": cause,
+            }
+        ),
+    )
+    return draft.frame("updated", lambda d: _ids(d.after) | {"status": "error", "error": cause})
+
+
+def _stopped(draft: _Draft, event: Stopped) -> _Draft | Ignored:
+    if not draft.may(Status.STOPPED):
+        return Ignored("cannot stop from here")
+    draft.set(status=Status.STOPPED, stopped_because=event.cause, due_at=draft.before.expires_at)
+    return draft.frame("stopped", _ended_item(event))
+
+
+def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
+    if not draft.may(Status.DELETED):
+        return Ignored("deleted already")
+    draft.release = draft.before.live
+    draft.set(status=Status.DELETED, reserved=False, due_at=None)
+    if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
+        draft.set(stopped_because=event.cause)
+        draft.frame("stopped", _ended_item(event))
+    reason = event.cause.model_dump(mode="json", exclude_none=True)
+    return draft.frame(
+        "deleted",
+        lambda d: _ids(d.after) | {"name": d.after.name, "reason": event.cause.code.value, "cause": reason},
+    )
+
+
+_RULES: dict[type, Callable[..., _Draft | Ignored]] = {
+    Progress: _progress,
+    Created: _created,
+    Ready: _ready,
+    Failed: _failed,
+    Stopped: _stopped,
+    Removed: _removed,
+}
+
+
+def _ids(container: Container) -> dict[str, Any]:
+    return {"id": container.id, "db_id": container.id}
+
+
+def _item(draft: _Draft) -> dict[str, Any]:
+    return item_of(draft.after, draft.now)
+
+
+def _ended_item(event: Stopped | Removed) -> Callable[[_Draft], dict[str, Any]]:
+    return lambda d: item_of(d.after, d.now) | {"reason": event.cause.code.value}
+
+
+def _progress_body(container: Container, message: str) -> dict[str, Any]:
+    body = _ids(container) | {
+        "stage": container.stage.value if container.stage else None,
+        "message": message,
+        "progress": container.progress,
+    }
+    return body | ({"container_id": container.engine_id} if container.engine_id else {})

@@ -1,0 +1,201 @@
+"""Commands carried out: a command comes in, a host is claimed and its agent told; events and retries go out."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.contract.agent_api import ContainerSpec, RefusalCode, Removal
+from chalicelib.contract.causes import Actor, Cause, Code
+from chalicelib.contract.commands import Command, Create
+from chalicelib.contract.events import Failed, Progress, Removed
+from chalicelib.contract.statuses import PROGRESS, Stage, Status
+from chalicelib.domain.container import Container
+from chalicelib.domain.errors import (
+    AgentRefused,
+    AgentUnreachable,
+    HostFull,
+    NoCapacity,
+    NotFound,
+    RetryLater,
+    StaleWrite,
+)
+from chalicelib.domain.host import Host
+from chalicelib.domain.placement import choose_host
+from chalicelib.ports import Agents, Clock, ContainerStore, EventQueue, HostStore, Ids
+
+log = logging.getLogger("berth.provisioning")
+
+PLACE_TRIES = 4
+"""One choice and at most three further samples (reliability §5.5)."""
+
+BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32)
+
+_FINAL_REFUSALS = (RefusalCode.TOMBSTONE, RefusalCode.STALE_GENERATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """Place containers, and have hosts make and remove them; nothing here waits for Docker."""
+
+    containers: ContainerStore
+    hosts: HostStore
+    agents: Agents
+    events: EventQueue
+    clock: Clock
+    ids: Ids
+
+    def carry_out(self, command: Command, attempt: int) -> None:
+        """Do what the command asks; `attempt` counts deliveries from 1. RetryLater when it must come again."""
+        try:
+            container = self.containers.get(command.user_id, command.container_id)
+        except NotFound:
+            log.warning("command for an unknown container", extra={"container": command.container_id})
+            return
+        if isinstance(command, Create):
+            self._create(container, attempt)
+        else:
+            self._delete(container, attempt)
+
+    def _create(self, container: Container, attempt: int) -> None:
+        if container.status is not Status.CREATING:
+            log.info("create no longer wanted", extra={"container": container.id, "status": container.status})
+            return
+        now = self.clock.now()
+        if now >= container.deadline:
+            self._give_up(container, now)
+            return
+        self._announce(container, now)
+        for _ in range(PLACE_TRIES):
+            container, host = self._placed(container, attempt)
+            if self._handed_over(container, host, attempt):
+                return
+            container = self.containers.unplace(container)
+        raise _retry("every host tried refused", attempt)
+
+    def _announce(self, container: Container, now: datetime) -> None:
+        """The first stage; sent on every attempt, applied once."""
+        self.events.send(
+            Progress(
+                container_id=container.id,
+                user_id=container.user_id,
+                generation=container.generation,
+                number=0,
+                at=now,
+                stage=Stage.VALIDATING,
+                progress=PROGRESS[Stage.VALIDATING],
+                message="request is valid; choosing a host",
+            )
+        )
+
+    def _placed(self, container: Container, attempt: int) -> tuple[Container, Host]:
+        """The record with its host: the one it has (M3: retries go to the same), or a newly claimed one."""
+        if container.host_id is not None:
+            return container, self.hosts.get(container.host_id)
+        for _ in range(PLACE_TRIES):
+            try:
+                return self._claim(container)
+            except HostFull:
+                continue
+            except NoCapacity as error:
+                raise _retry("no host has room", attempt) from error
+            except StaleWrite as error:
+                raise RetryLater("record changed while placing", seconds=0) from error
+        raise _retry("hosts filled up while placing", attempt)
+
+    def _claim(self, container: Container) -> tuple[Container, Host]:
+        now = self.clock.now()
+        hosts = self.hosts.candidates()
+        host = choose_host(hosts, container.resources, container.image_reference, now, self.ids.choice)
+        placed = self.containers.place(container, host, now)
+        log.info("container placed", extra={"container": container.id, "host": host.id})
+        return placed, host
+
+    def _handed_over(self, container: Container, host: Host, attempt: int) -> bool:
+        """True when the agent has it; False when it refused for certain and another host may be tried."""
+        try:
+            self.agents.create(host, self._spec(container))
+        except AgentRefused as refusal:
+            log.warning("host refused", extra={"container": container.id, "host": host.id, "code": refusal.code})
+            if refusal.code in _FINAL_REFUSALS:
+                raise RetryLater("host knows of a newer state", seconds=1) from refusal
+            return False
+        except AgentUnreachable as error:
+            raise _retry("agent did not answer", attempt) from error
+        return True
+
+    def _spec(self, container: Container) -> ContainerSpec:
+        now = self.clock.now()
+        expires = container.expires_at
+        return ContainerSpec(
+            container_id=container.id,
+            user_id=container.user_id,
+            generation=container.generation,
+            name=container.name,
+            image=container.image_reference,
+            role=container.role,
+            shell=container.shell,
+            resources=container.resources,
+            environment=container.environment,
+            labels=container.labels,
+            network_mode=container.network_mode,
+            allowed_domains=container.allowed_domains,
+            create_seconds=max(1.0, (container.deadline - now).total_seconds()),
+            expires_in_seconds=max(1.0, (expires - now).total_seconds()) if expires else None,
+        )
+
+    def _give_up(self, container: Container, now: datetime) -> None:
+        """The deadline has passed before any host reported: say why and stop trying."""
+        placed = container.host_id is not None
+        self.events.send(
+            Failed(
+                container_id=container.id,
+                user_id=container.user_id,
+                generation=container.generation,
+                number=0,
+                at=now,
+                cause=host_silent() if placed else no_capacity(),
+            )
+        )
+
+    def _delete(self, container: Container, attempt: int) -> None:
+        if container.status is not Status.DELETING:
+            return
+        if container.host_id is None:
+            self._removed(container)
+            return
+        removal = Removal(
+            container_id=container.id, user_id=container.user_id, generation=container.generation
+        )
+        try:
+            self.agents.delete(self.hosts.get(container.host_id), removal)
+        except (AgentRefused, AgentUnreachable) as error:
+            raise _retry("agent did not take the removal", attempt) from error
+
+    def _removed(self, container: Container) -> None:
+        """It never had a host: nothing has to be removed."""
+        self.events.send(
+            Removed(
+                container_id=container.id,
+                user_id=container.user_id,
+                generation=container.generation,
+                number=0,
+                at=self.clock.now(),
+                cause=Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user"),
+            )
+        )
+
+
+def no_capacity() -> Cause:
+    """Why a container failed that no host could take."""
+    message = "no host had room for the container in time: try again in a few minutes, or ask for less memory or CPU"
+    return Cause(code=Code.NO_CAPACITY, actor=Actor.SYSTEM, message=message)
+
+
+def host_silent() -> Cause:
+    """Why a container failed whose host did not report in time."""
+    message = "the container was not ready in time: delete it and create it again"
+    return Cause(code=Code.TIMEOUT, actor=Actor.SYSTEM, message=message)
+
+
+def _retry(reason: str, attempt: int) -> RetryLater:
+    return RetryLater(reason, seconds=BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1])

@@ -1,0 +1,102 @@
+"""The only writer of status: events come in, records, event log rows and pushed frames go out (design §1)."""
+
+import logging
+from dataclasses import dataclass
+
+from chalicelib.contract.events import AboutContainer, Heartbeat, ListRequested
+from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
+from chalicelib.domain.container import Container
+from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
+from chalicelib.domain.transitions import Change, Ignored, apply
+from chalicelib.ports import Clock, ContainerStore, HostStore
+from chalicelib.services.fanout import FanOut
+from chalicelib.services.keyring import Keyring
+from chalicelib.services.subscriptions import Subscriptions
+
+log = logging.getLogger("berth.status")
+
+WRITE_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWriter:
+    """Apply events to records, once and in order, and push what they change after it is committed."""
+
+    containers: ContainerStore
+    hosts: HostStore
+    keyring: Keyring
+    subscriptions: Subscriptions
+    fanout: FanOut
+    clock: Clock
+
+    def record(self, body: str) -> None:
+        """Take one queue body. UntrustedEvent for a forged one, RetryLater when it must come again."""
+        try:
+            envelope = parse_envelope(body)
+        except BadSignature as error:
+            raise UntrustedEvent(str(error)) from error
+        event = self.keyring.open(envelope)
+        if isinstance(event, Heartbeat):
+            self._heartbeat(event, envelope.signer)
+        elif isinstance(event, ListRequested):
+            self._list(event, envelope.signer)
+        else:
+            self._about_container(event, envelope.signer)
+
+    def _heartbeat(self, event: Heartbeat, signer: str) -> None:
+        if signer != event.host_id:
+            raise UntrustedEvent("a host may only speak for itself")
+        self.hosts.heartbeat(event.host_id, event.report, self.clock.now())
+
+    def _list(self, event: ListRequested, signer: str) -> None:
+        if signer != CONTROL_PLANE:
+            raise UntrustedEvent("only the control plane asks for lists")
+        self.subscriptions.welcome(event.user_id, event.connection_id)
+
+    def _about_container(self, event: AboutContainer, signer: str) -> None:
+        try:
+            change = self._applied(event, signer)
+        except NotFound:
+            log.info("event for an unknown container", extra={"container": event.container_id})
+            return
+        if isinstance(change, Change):
+            self.fanout.announce(event.user_id, change.frames)
+            _log(event, change)
+        elif change.again:
+            self._push_again(event)
+        else:
+            log.info("event ignored", extra=_ids(event) | {"reason": change.reason})
+
+    def _applied(self, event: AboutContainer, signer: str) -> Change | Ignored:
+        for _ in range(WRITE_TRIES):
+            container = self.containers.get(event.user_id, event.container_id)
+            _check_signer(signer, container)
+            change = apply(container, event, self.clock.now())
+            if isinstance(change, Ignored):
+                return change
+            try:
+                self.containers.apply(change.before, change.after, change.frames, release=change.release)
+                return change
+            except StaleWrite:
+                continue
+        raise RetryLater("record kept changing", seconds=1)
+
+    def _push_again(self, event: AboutContainer) -> None:
+        """The last event came again: its frames may not have been pushed; clients drop what they have."""
+        container = self.containers.get(event.user_id, event.container_id)
+        frames = self.containers.frames_after(container.id, container.change_seq - 1)
+        self.fanout.announce(container.user_id, frames)
+
+
+def _check_signer(signer: str, container: Container) -> None:
+    """Only the host that the container is placed on, or the control plane, may speak about it (I16)."""
+    if signer not in (CONTROL_PLANE, container.host_id):
+        raise UntrustedEvent("the container is not on that host")
+
+
+def _ids(event: AboutContainer) -> dict[str, object]:
+    return {"container": event.container_id, "user": event.user_id, "kind": event.kind, "number": event.number}
+
+
+def _log(event: AboutContainer, change: Change) -> None:
+    log.info("event applied", extra=_ids(event) | {"status": change.after.status, "seq": change.after.seq})

@@ -1,0 +1,86 @@
+"""Settings: an environment comes in once, a typed value goes out, or MissingSetting naming what is not there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class MissingSetting(Exception):
+    """A variable that must be set is not; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a function reads from its environment; rates and limits as in api-contract."""
+
+    stage: str
+    region: str
+    prefix: str
+    """Begins the names of all tables and queues, for example `berth-dev`."""
+    sockets_endpoint: str
+    """Where `@connections` is, for example `https://abc.execute-api.eu-west-1.amazonaws.com/api`."""
+    control_private_key: str
+    control_public_key: str
+    creates_per_minute: int
+    creates_per_second: int
+    guests_per_day: int
+    connections_per_user: int
+    host_shards: int
+    allowed_origins: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """The settings in this environment; every variable begins with `BERTH_`."""
+        read = _Reader(env)
+        return cls(
+            stage=read.text("STAGE", "dev"),
+            region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+            prefix=prefix_from(env),
+            sockets_endpoint=read.text("SOCKETS_ENDPOINT", ""),
+            control_private_key=read.pem("CONTROL_PRIVATE_KEY"),
+            control_public_key=read.pem("CONTROL_PUBLIC_KEY"),
+            creates_per_minute=read.number("CREATES_PER_MINUTE", 60),
+            creates_per_second=read.number("CREATES_PER_SECOND", 5),
+            guests_per_day=read.number("GUESTS_PER_DAY", 5),
+            connections_per_user=read.number("CONNECTIONS_PER_USER", 10),
+            host_shards=read.number("HOST_SHARDS", 1),
+            allowed_origins=tuple(read.text("ALLOWED_ORIGINS", "").split()),
+        )
+
+    def table(self, name: str) -> str:
+        """The full name of a table, for example `berth-dev-containers`."""
+        return f"{self.prefix}-{name}"
+
+    def queue(self, name: str) -> str:
+        """The full name of a queue, for example `berth-dev-commands.fifo`."""
+        return queue_name(self.prefix, name)
+
+
+def prefix_from(env: Mapping[str, str]) -> str:
+    """The prefix alone: all that decorators need while the application is packaged."""
+    return env.get("BERTH_PREFIX", "berth-dev")
+
+
+def queue_name(prefix: str, name: str) -> str:
+    """The full name of a queue."""
+    return f"{prefix}-{name}.fifo"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    env: Mapping[str, str]
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.env.get(f"BERTH_{name}", default)
+        if value is None:
+            raise MissingSetting(f"set BERTH_{name} in the function's environment")
+        return value
+
+    def pem(self, name: str) -> str:
+        """A key; line ends may be written as `\\n`, since environment variables of a stage are one line each."""
+        return self.text(name, "").replace("\\n", "\n")
+
+    def number(self, name: str, default: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdigit():
+            raise MissingSetting(f"BERTH_{name} must be a whole number, not {value!r}")
+        return int(value)
