@@ -1,0 +1,120 @@
+"""Every handler of Berth: API Gateway, SQS and EventBridge come in, one sentence each says who deals with it.
+
+Handlers stay in this file: Chalice 1.34 does not wrap queue and socket handlers of blueprints.
+"""
+
+import os
+
+from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent, WebsocketEvent
+
+from chalicelib import wiring
+from chalicelib.edge import containers, http, queues, service_pages, sockets, tokens
+from chalicelib.settings import prefix_from, queue_name
+
+app = Chalice(app_name="berth")
+app.experimental_feature_flags.update(["WEBSOCKETS"])
+
+ANY_TYPE = ["*/*"]
+"""Chalice must not judge content types: the edge does, in the contract's words."""
+
+PREFIX = prefix_from(os.environ)
+
+
+@app.route("/containers", methods=["POST"], content_types=ANY_TYPE)
+def create_container() -> Response:
+    return http.answer(app.current_request, containers.create, wiring.api)
+
+
+@app.route("/containers", methods=["GET"])
+def list_containers() -> Response:
+    return http.answer(app.current_request, containers.list_all, wiring.api)
+
+
+@app.route("/containers/{container_id}", methods=["GET"])
+def get_container(container_id: str) -> Response:
+    return http.answer(app.current_request, containers.get, wiring.api)
+
+
+@app.route("/containers/{container_id}", methods=["DELETE"])
+def delete_container(container_id: str) -> Response:
+    return http.answer(app.current_request, containers.delete, wiring.api)
+
+
+@app.route("/tokens", methods=["POST"], content_types=ANY_TYPE)
+def mint_token() -> Response:
+    return http.answer(app.current_request, tokens.mint, wiring.api)
+
+
+@app.route("/tokens", methods=["GET"])
+def list_tokens() -> Response:
+    return http.answer(app.current_request, tokens.list_all, wiring.api)
+
+
+@app.route("/tokens/{token_id}", methods=["DELETE"])
+def revoke_token(token_id: str) -> Response:
+    return http.answer(app.current_request, tokens.revoke, wiring.api)
+
+
+@app.route("/tickets", methods=["POST"], content_types=ANY_TYPE)
+def buy_ticket() -> Response:
+    return http.answer(app.current_request, tokens.ticket, wiring.api)
+
+
+@app.route("/auth/guest", methods=["POST"], content_types=ANY_TYPE)
+def admit_guest() -> Response:
+    return http.answer(app.current_request, tokens.guest, wiring.api)
+
+
+@app.route("/images", methods=["GET"])
+def list_images() -> Response:
+    return http.answer(app.current_request, service_pages.images, wiring.api)
+
+
+@app.route("/roles", methods=["GET"])
+def list_roles() -> Response:
+    return http.answer(app.current_request, service_pages.roles, wiring.api)
+
+
+@app.route("/tiers", methods=["GET"])
+def list_tiers() -> Response:
+    return http.answer(app.current_request, service_pages.tiers, wiring.api)
+
+
+@app.route("/health", methods=["GET"])
+def health() -> Response:
+    return http.answer(app.current_request, service_pages.health, wiring.api)
+
+
+@app.route("/version", methods=["GET"])
+def version() -> Response:
+    return http.answer(app.current_request, service_pages.version, wiring.api)
+
+
+@app.on_ws_connect()
+def connect(event: WebsocketEvent) -> Response:
+    return sockets.connect(event, wiring.doorkeeper())
+
+
+@app.on_ws_message()
+def message(event: WebsocketEvent) -> None:
+    sockets.message(event, wiring.subscriptions())
+
+
+@app.on_ws_disconnect()
+def disconnect(event: WebsocketEvent) -> None:
+    sockets.disconnect(event, wiring.subscriptions())
+
+
+@app.on_sqs_message(queue=queue_name(PREFIX, "commands"), batch_size=1)
+def provision(event: SQSEvent) -> None:
+    queues.carry_out_commands(event, wiring.provisioning(), wiring.redelivery("commands"))
+
+
+@app.on_sqs_message(queue=queue_name(PREFIX, "events"), batch_size=1)
+def status(event: SQSEvent) -> None:
+    queues.record_events(event, wiring.status_writer(), wiring.redelivery("events"))
+
+
+@app.schedule("rate(1 minute)")
+def sweep(event: CloudWatchEvent) -> None:
+    wiring.sweep().run()

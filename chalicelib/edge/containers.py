@@ -1,0 +1,96 @@
+"""Views of `/containers`: a call comes in, the contract's answer goes out."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.contract.statuses import LIVE
+from chalicelib.domain.errors import InvalidRequest, Refused
+from chalicelib.domain.identity import Caller, Scope
+from chalicelib.domain.request import ContainerRequest
+from chalicelib.edge.answers import Answer
+from chalicelib.edge.http import Call
+from chalicelib.edge.payloads import container_request, idempotency_key
+from chalicelib.ports import IdempotencyKey
+from chalicelib.services.lifecycle import Lifecycle
+from chalicelib.services.tokens import Tokens
+
+PAGE_LIMIT = 100
+LONGEST_WAIT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The services that REST views use."""
+
+    lifecycle: Lifecycle
+    tokens: Tokens
+
+
+def create(call: Call, api: Api) -> Answer:
+    """`POST /containers`: 202 with the container as accepted."""
+    caller = call.caller(api.tokens, Scope.WRITE)
+    request, key = _wish(call, api, caller)
+    answered = api.lifecycle.create(caller, request, key)
+    headers = {"Location": f"/api/containers/{answered.body['id']}"}
+    if answered.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(202, answered.body, headers)
+
+
+def _wish(call: Call, api: Api, caller: Caller) -> tuple[ContainerRequest, IdempotencyKey | None]:
+    """What is asked for; a request that is refused for its form counts, and is told 429 first when too many are."""
+    try:
+        document = call.document()
+        key = idempotency_key(call.headers.get("idempotency-key"))
+        return container_request(document), _key(key, document)
+    except Refused:
+        api.lifecycle.refuse(caller)
+        raise
+
+
+def _key(key: str | None, document: dict[str, Any]) -> IdempotencyKey | None:
+    if key is None:
+        return None
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return IdempotencyKey(key, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def list_all(call: Call, api: Api) -> Answer:
+    """`GET /containers`."""
+    caller = call.caller(api.tokens, Scope.READ)
+    status = _one_of("status", call.query.get("status"), [each.value for each in LIVE])
+    limit = _number("limit", call.query.get("limit"), least=1, most=PAGE_LIMIT)
+    return Answer(200, api.lifecycle.list(caller, status, limit, call.query.get("cursor")))
+
+
+def get(call: Call, api: Api) -> Answer:
+    """`GET /containers/{id}`, with `?wait=` a long poll."""
+    caller = call.caller(api.tokens, Scope.READ)
+    reference = call.path["container_id"]
+    wanted = _one_of("wait", call.query.get("wait"), [each.value for each in LIVE])
+    seconds = _number("timeout", call.query.get("timeout"), least=0, most=LONGEST_WAIT)
+    if wanted is None:
+        return Answer(200, api.lifecycle.get(caller, reference))
+    return Answer(200, api.lifecycle.wait(caller, reference, wanted, LONGEST_WAIT if seconds is None else seconds))
+
+
+def delete(call: Call, api: Api) -> Answer:
+    """`DELETE /containers/{id}`."""
+    caller = call.caller(api.tokens, Scope.WRITE)
+    return Answer(200, api.lifecycle.delete(caller, call.path["container_id"]))
+
+
+def _one_of(name: str, value: str | None, known: list[str]) -> str | None:
+    if value is not None and value not in known:
+        raise InvalidRequest(f"{name} must be one of {', '.join(sorted(known))}", name)
+    return value
+
+
+def _number(name: str, value: str | None, least: int, most: int) -> int | None:
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 9 and least <= int(value) <= most):
+        raise InvalidRequest(f"{name} must be a whole number from {least} to {most}", name)
+    return int(value)

@@ -1,0 +1,107 @@
+"""REST requests: a Chalice request comes in, a view answers it or an error does, a Chalice response goes out."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import unquote
+
+import pydantic_core
+from chalice.app import Request, Response
+
+from chalicelib.domain.errors import BerthError, BodyTooLarge, InvalidRequest, Unauthorized, UnsupportedMediaType
+from chalicelib.domain.identity import Caller, Scope
+from chalicelib.edge.answers import Answer, broken, refusal
+from chalicelib.services.tokens import Tokens
+
+log = logging.getLogger("berth.http")
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request body (api-contract)."""
+
+Services = TypeVar("Services")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request in plain values; header names in lower case, path parameters decoded."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    address: str
+    request_id: str
+
+    def caller(self, tokens: Tokens, scope: Scope) -> Caller:
+        """Who calls, with that scope; Unauthorized or InsufficientScope."""
+        caller = tokens.caller(bearer(self.headers.get("authorization")))
+        caller.require(scope)
+        return caller
+
+    def document(self) -> dict[str, object]:
+        """The body as a JSON object; UnsupportedMediaType, BodyTooLarge or InvalidRequest."""
+        media_type = self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise UnsupportedMediaType
+        if len(self.body) > BODY_LIMIT:
+            raise BodyTooLarge(BODY_LIMIT)
+        try:
+            document = pydantic_core.from_json(self.body, allow_inf_nan=False)
+        except ValueError as error:
+            raise InvalidRequest("request body is not valid JSON", message=_where(error)) from error
+        if not isinstance(document, dict):
+            raise InvalidRequest("request body must be a JSON object")
+        return document
+
+    def document_if_any(self) -> dict[str, object]:
+        """The same where the body may be left out."""
+        return self.document() if self.body else {}
+
+
+def bearer(header: str | None) -> str:
+    """The token in an Authorization header, or Unauthorized."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized
+    return token.strip()
+
+
+def answer(request: Request, view: Callable[[Call, Services], Answer], services: Callable[[], Services]) -> Response:
+    """The response to a request: the view's answer, or that of the error it raised."""
+    request_id = request.context.get("requestId", "")
+    try:
+        answered = view(_call(request, request_id), services())
+    except BerthError as error:
+        answered = refusal(error)
+        if answered.status >= 500:
+            log.exception("request failed", extra={"request": request_id, "path": request.path})
+    except Exception:  # noqa: BLE001 - the last line: nothing of ours may reach a client
+        log.exception("request broke", extra={"request": request_id, "path": request.path})
+        answered = broken()
+    return _response(answered, request_id)
+
+
+def _call(request: Request, request_id: str) -> Call:
+    identity = request.context.get("identity") or {}
+    return Call(
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=request.raw_body,
+        path={name: unquote(value) for name, value in (request.uri_params or {}).items()},
+        query=dict(request.query_params or {}),
+        address=identity.get("sourceIp", ""),
+        request_id=request_id,
+    )
+
+
+def _response(answered: Answer, request_id: str) -> Response:
+    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **answered.headers}
+    body = json.dumps(answered.body, separators=(",", ":"))
+    return Response(body=body, headers=headers, status_code=answered.status)
+
+
+def _where(error: ValueError) -> str:
+    """Where the JSON breaks off, without repeating any of it."""
+    text = str(error)
+    return text if len(text) < 200 and text.isascii() else "check it with a JSON parser"

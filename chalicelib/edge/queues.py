@@ -1,0 +1,56 @@
+"""Queue records: an SQS event comes in, each body goes to its service; what must come again raises."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from chalice.app import SQSEvent, SQSRecord
+from pydantic import ValidationError
+
+from chalicelib.contract.commands import parse_command
+from chalicelib.domain.errors import RetryLater, UntrustedEvent
+from chalicelib.services.provisioning import Provisioning
+from chalicelib.services.status import StatusWriter
+
+log = logging.getLogger("berth.queues")
+
+
+class Redelivery(Protocol):
+    """Saying when a message that was not done with comes again."""
+
+    def after(self, receipt_handle: str, seconds: int) -> None:
+        """Deliver it again this many seconds from now."""
+
+
+def carry_out_commands(event: SQSEvent, provisioning: Provisioning, redelivery: Redelivery) -> None:
+    """Carry out each command of the event (one, with batch size 1)."""
+    for record in event:
+        _once(record, redelivery, lambda body, count: provisioning.carry_out(parse_command(body), count))
+
+
+def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery) -> None:
+    """Apply each event (one, with batch size 1); a forged one is dropped and told in the log."""
+    for record in event:
+        try:
+            _once(record, redelivery, lambda body, _count: status.record(body))
+        except UntrustedEvent as error:
+            log.error("event refused", extra={"reason": str(error)})
+
+
+def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
+    """Do the work of one record; on failure say when it comes again, and fail so that it is not deleted.
+
+    A body that cannot be read comes again at once, so that it is soon among the dead letters.
+    """
+    raw = record.to_dict()
+    try:
+        work(record.body, int(raw["attributes"]["ApproximateReceiveCount"]))
+    except RetryLater as error:
+        log.info("message comes again", extra={"reason": str(error), "seconds": error.seconds})
+        if error.seconds is not None:
+            redelivery.after(record.receipt_handle, error.seconds)
+        raise
+    except ValidationError:
+        log.error("message cannot be read", extra={"message_id": raw["messageId"]})
+        redelivery.after(record.receipt_handle, 0)
+        raise

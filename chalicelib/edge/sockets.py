@@ -1,0 +1,104 @@
+"""WebSocket events: what API Gateway says of a connection comes in, admission or an HTTP refusal goes out.
+
+Credentials, the first that is present: the Authorization header, a subprotocol `berth.token.<t>` (or Rexec's
+`rexec.token.<t>`), the query `?token=`, a one-use `?ticket=`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalice.app import Response, WebsocketEvent
+
+from chalicelib.domain.errors import BerthError, OriginNotAllowed, Unauthorized
+from chalicelib.domain.identity import Caller, Scope
+from chalicelib.edge.answers import Answer, broken, refusal
+from chalicelib.edge.http import bearer
+from chalicelib.services.subscriptions import Subscriptions
+from chalicelib.services.tokens import Tokens
+
+log = logging.getLogger("berth.sockets")
+
+DIALECTS = ("berth", "rexec")
+
+
+@dataclass(frozen=True, slots=True)
+class Doorkeeper:
+    """What admits connections."""
+
+    tokens: Tokens
+    subscriptions: Subscriptions
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Handshake:
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+
+    @property
+    def protocols(self) -> list[str]:
+        return [each.strip() for each in self.headers.get("sec-websocket-protocol", "").split(",")]
+
+
+def connect(event: WebsocketEvent, doorkeeper: Doorkeeper) -> Response:
+    """Admit the connection (200, with the protocol version chosen) or refuse it before the upgrade."""
+    handshake = _handshake(event.to_dict())
+    try:
+        _check_origin(handshake, doorkeeper.origins)
+        caller = _caller(handshake, doorkeeper.tokens)
+        caller.require(Scope.READ)
+        doorkeeper.subscriptions.open(caller, event.connection_id)
+    except BerthError as error:
+        return _response(refusal(error))
+    except Exception:  # noqa: BLE001 - the last line: the client gets a status, the log the reason
+        log.exception("connect broke", extra={"connection": event.connection_id})
+        return _response(broken())
+    return Response(body="", status_code=200, headers=_chosen_protocol(handshake))
+
+
+def message(event: WebsocketEvent, subscriptions: Subscriptions) -> None:
+    """Answer one frame of the client on its own connection."""
+    subscriptions.receive(event.connection_id, event.body)
+
+
+def disconnect(event: WebsocketEvent, subscriptions: Subscriptions) -> None:
+    """Forget a connection that was closed."""
+    subscriptions.close(event.connection_id)
+
+
+def _handshake(raw: dict[str, Any]) -> _Handshake:
+    headers = {name.lower(): value for name, value in (raw.get("headers") or {}).items()}
+    return _Handshake(headers, raw.get("queryStringParameters") or {})
+
+
+def _check_origin(handshake: _Handshake, allowed: tuple[str, ...]) -> None:
+    """Browsers always send their page's origin; other clients send none."""
+    origin = handshake.headers.get("origin")
+    if origin is not None and origin not in allowed:
+        raise OriginNotAllowed
+
+
+def _caller(handshake: _Handshake, tokens: Tokens) -> Caller:
+    if "authorization" in handshake.headers:
+        return tokens.caller(bearer(handshake.headers["authorization"]))
+    for protocol in handshake.protocols:
+        for dialect in DIALECTS:
+            if protocol.startswith(f"{dialect}.token."):
+                return tokens.caller(protocol.removeprefix(f"{dialect}.token."))
+    if "token" in handshake.query:
+        return tokens.caller(handshake.query["token"])
+    if "ticket" in handshake.query:
+        return tokens.caller_of_ticket(handshake.query["ticket"])
+    raise Unauthorized
+
+
+def _chosen_protocol(handshake: _Handshake) -> dict[str, str]:
+    versions = [f"{dialect}.v1" for dialect in DIALECTS]
+    chosen = next((each for each in handshake.protocols if each in versions), None)
+    return {"Sec-WebSocket-Protocol": chosen} if chosen else {}
+
+
+def _response(answered: Answer) -> Response:
+    return Response(body=answered.body, status_code=answered.status, headers=dict(answered.headers))
