@@ -1,0 +1,51 @@
+# Berth: `make demo` shows it, `make test` proves it. Both set up all they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON3 ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.locked
+ARGS ?=
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo up test unit check lock clean
+
+help: ## What can be done here
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Python environment, Docker engine and base image, whatever is missing
+	@$(PY) -m infra.ground prepare
+
+$(STAMP): requirements-dev.txt
+	@echo "==> making the Python environment in $(VENV) (about half a minute the first time)"
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Berth needs Python 3.11 or newer: set PYTHON3=/path/to/python3.11"; exit 1; }
+	@$(PYTHON3) -m venv $(VENV) || { echo "python3 -m venv failed: install your distribution's python3-venv"; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: setup ## One container from POST to gone, on a real engine, before your eyes
+	@$(PY) -m infra.local demo $(ARGS)
+
+up: setup ## Keep the local cloud running (ARGS="--port 8080 --data .berth/up")
+	@$(PY) -m infra.local up $(ARGS)
+
+test: setup ## Every suite: unit, contract, app, docker, local, flow
+	@$(PY) -m pytest $(ARGS)
+
+unit: $(STAMP) ## The fast suites alone, no engine needed
+	@$(PY) -m pytest tests/unit tests/contract tests/app $(ARGS)
+
+check: $(STAMP) ## The one gate: format, lint, types, import rules
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+
+lock: ## Lock requirements again, with hashes (needs uv)
+	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-dev.txt
+
+clean: ## Stop a private engine left over and remove what set-up and runs have made
+	@if [ -x $(PY) ]; then $(PY) -m infra.ground clean; fi
+	@rm -rf $(VENV) .berth .pytest_cache .mypy_cache .ruff_cache .hypothesis
