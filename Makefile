@@ -21,7 +21,10 @@ $(STAMP): requirements-dev.txt
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Berth needs Python 3.11 or newer: set PYTHON3=/path/to/python3.11"; exit 1; }
 	@$(PYTHON3) -m venv $(VENV) || { echo "python3 -m venv failed: install your distribution's python3-venv"; exit 1; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@for try in 1 2 3; do \
+		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && break; \
+		[ $$try -lt 3 ] || exit 1; echo "    the package index did not answer well; trying again"; sleep 5; \
+	done
 	@touch $@
 
 demo: setup ## One container from POST to gone, on a real engine, before your eyes
@@ -43,7 +46,7 @@ check: $(STAMP) ## The one gate: format, lint, types, import rules
 	@$(VENV)/bin/lint-imports --no-cache
 
 lock: ## Lock requirements again, with hashes (needs uv)
-	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 \
+	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-dev.txt
 
 clean: ## Stop a private engine left over and remove what set-up and runs have made
