@@ -1,0 +1,60 @@
+"""`python -m infra.ground prepare|clean`: have what the machine lacks, or take away what an engine left."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from infra.ground.engine import PrivateEngine, engine_at
+from infra.ground.errors import GroundError
+from infra.ground.images import BOOKWORM, BaseImages
+
+DATA = Path(".berth")
+CACHE = DATA / "cache"
+PLACES = ("demo", "up", "test")
+"""Folders below the data folder that may hold a private engine; commands of one clone do not share one."""
+
+
+def prepare(console: Console) -> None:
+    """Have an engine that can start, and the base image in the cache or the engine."""
+    if (CACHE / "debian-bookworm.tar").exists():
+        return
+    bar = Progress(
+        TextColumn("    {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+    say = lambda line: console.print(f"==> {line}", highlight=False)  # noqa: E731 - three words
+    with engine_at(DATA / "demo" / "engine", say) as engine, bar:
+        task = bar.add_task("packages", total=1.0, visible=False)
+        client = engine.client()
+        try:
+            BaseImages(
+                client, CACHE, say, lambda share: bar.update(task, completed=share, visible=True)
+            ).ensure_bookworm()
+        finally:
+            client.close()
+        say(f"Docker {engine.version} with {BOOKWORM} is ready")
+
+
+def clean() -> None:
+    """Stop every private engine of this clone, as far as one is left."""
+    for place in PLACES:
+        PrivateEngine(DATA / place / "engine").stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.ground", description=__doc__)
+    parser.add_argument("verb", choices=["prepare", "clean"])
+    console = Console(stderr=True)
+    try:
+        prepare(console) if parser.parse_args().verb == "prepare" else clean()
+    except GroundError as error:
+        console.print(f"[red]error:[/] {error}", highlight=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
