@@ -22,72 +22,72 @@ PREFIX = prefix_from(os.environ)
 
 @app.route("/containers", methods=["POST"], content_types=ANY_TYPE)
 def create_container() -> Response:
-    return http.answer(app.current_request, containers.create, wiring.api)
+    return http.answer(app, containers.create, wiring.api)
 
 
 @app.route("/containers", methods=["GET"])
 def list_containers() -> Response:
-    return http.answer(app.current_request, containers.list_all, wiring.api)
+    return http.answer(app, containers.list_all, wiring.api)
 
 
 @app.route("/containers/{container_id}", methods=["GET"])
 def get_container(container_id: str) -> Response:
-    return http.answer(app.current_request, containers.get, wiring.api)
+    return http.answer(app, containers.get, wiring.api)
 
 
 @app.route("/containers/{container_id}", methods=["DELETE"])
 def delete_container(container_id: str) -> Response:
-    return http.answer(app.current_request, containers.delete, wiring.api)
+    return http.answer(app, containers.delete, wiring.api)
 
 
 @app.route("/tokens", methods=["POST"], content_types=ANY_TYPE)
 def mint_token() -> Response:
-    return http.answer(app.current_request, tokens.mint, wiring.api)
+    return http.answer(app, tokens.mint, wiring.api)
 
 
 @app.route("/tokens", methods=["GET"])
 def list_tokens() -> Response:
-    return http.answer(app.current_request, tokens.list_all, wiring.api)
+    return http.answer(app, tokens.list_all, wiring.api)
 
 
 @app.route("/tokens/{token_id}", methods=["DELETE"])
 def revoke_token(token_id: str) -> Response:
-    return http.answer(app.current_request, tokens.revoke, wiring.api)
+    return http.answer(app, tokens.revoke, wiring.api)
 
 
 @app.route("/tickets", methods=["POST"], content_types=ANY_TYPE)
 def buy_ticket() -> Response:
-    return http.answer(app.current_request, tokens.ticket, wiring.api)
+    return http.answer(app, tokens.ticket, wiring.api)
 
 
 @app.route("/auth/guest", methods=["POST"], content_types=ANY_TYPE)
 def admit_guest() -> Response:
-    return http.answer(app.current_request, tokens.guest, wiring.api)
+    return http.answer(app, tokens.guest, wiring.api)
 
 
 @app.route("/images", methods=["GET"])
 def list_images() -> Response:
-    return http.answer(app.current_request, service_pages.images, wiring.api)
+    return http.answer(app, service_pages.images, wiring.api)
 
 
 @app.route("/roles", methods=["GET"])
 def list_roles() -> Response:
-    return http.answer(app.current_request, service_pages.roles, wiring.api)
+    return http.answer(app, service_pages.roles, wiring.api)
 
 
 @app.route("/tiers", methods=["GET"])
 def list_tiers() -> Response:
-    return http.answer(app.current_request, service_pages.tiers, wiring.api)
+    return http.answer(app, service_pages.tiers, wiring.api)
 
 
 @app.route("/health", methods=["GET"])
 def health() -> Response:
-    return http.answer(app.current_request, service_pages.health, wiring.api)
+    return http.answer(app, service_pages.health, wiring.api)
 
 
 @app.route("/version", methods=["GET"])
 def version() -> Response:
-    return http.answer(app.current_request, service_pages.version, wiring.api)
+    return http.answer(app, service_pages.version, wiring.api)
 
 
 @app.on_ws_connect()

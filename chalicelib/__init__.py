@@ -1,1 +1,1 @@
-"""All that runs in Lambda: events come in from API Gateway, SQS and EventBridge; records, messages and frames go out."""
+"""All that runs in Lambda: AWS's events come in; records, messages and frames go out."""

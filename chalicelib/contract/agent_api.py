@@ -20,10 +20,10 @@ class ContainerSpec(Message):
     role: str = ""
     shell: Shell = Shell()
     resources: Resources
-    environment: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     network_mode: NetworkMode = NetworkMode.DEFAULT
-    allowed_domains: list[str] = []
+    allowed_domains: list[str] = Field(default_factory=list)
     create_seconds: float = Field(gt=0)
     """Seconds left until the creation must have ended, counted from the receipt of the call."""
     expires_in_seconds: float | None = Field(default=None, gt=0)
@@ -71,7 +71,7 @@ class HostReport(Message):
     cpu_shares: int
     disk_mb: int
     max_containers: int
-    images: list[str] = []
+    images: list[str] = Field(default_factory=list)
     engine_version: str
     kernel_version: str
     agent_version: str

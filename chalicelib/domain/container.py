@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
@@ -25,10 +25,10 @@ class Container(BaseModel):
     role: str = ""
     shell: Shell = Shell()
     resources: Resources
-    environment: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     network_mode: NetworkMode = NetworkMode.DEFAULT
-    allowed_domains: list[str] = []
+    allowed_domains: list[str] = Field(default_factory=list)
 
     status: Status = Status.CREATING
     stage: Stage | None = None

@@ -61,11 +61,11 @@ def _custom(reference: str | None) -> ImageChoice:
     match = _REFERENCE.fullmatch(reference) if len(reference) <= LONGEST else None
     if match is None:
         raise InvalidRequest("invalid custom_image format", "custom_image")
-    _check_registry(match["host"], match["port"], match["path"])
+    _check_registry(match["host"], match["port"])
     return ImageChoice(f"{CUSTOM}:{reference}", reference, custom=True)
 
 
-def _check_registry(host: str | None, port: str | None, path: str) -> None:
+def _check_registry(host: str | None, port: str | None) -> None:
     """The engine takes the first component for a registry when it has a dot or a port, or is `localhost`."""
     allowed = catalogue.images().registries
     if host is not None and not _means_registry(host, port):

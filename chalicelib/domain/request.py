@@ -24,7 +24,7 @@ class ContainerRequest:
     image: ImageChoice
     name: str | None = None
     role: str = ""
-    shell: Shell = Shell()
+    shell: Shell = field(default_factory=Shell)
     memory_mb: int | None = None
     cpu_shares: int | None = None
     disk_mb: int | None = None

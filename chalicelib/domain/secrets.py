@@ -3,7 +3,7 @@
 import hashlib
 import zlib
 
-TOKEN_PREFIX = "berth_"
+TOKEN_PREFIX = "berth_"  # noqa: S105 - how every token begins
 TICKET_PREFIX = "ticket_"
 SHOWN = 12
 """Characters of a token that lists may show."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 import pydantic_core
-from chalice.app import Request, Response
+from chalice.app import Chalice, Request, Response
 
 from chalicelib.domain.errors import BerthError, BodyTooLarge, InvalidRequest, Unauthorized, UnsupportedMediaType
 from chalicelib.domain.identity import Caller, Scope
@@ -68,8 +68,11 @@ def bearer(header: str | None) -> str:
     return token.strip()
 
 
-def answer(request: Request, view: Callable[[Call, Services], Answer], services: Callable[[], Services]) -> Response:
-    """The response to a request: the view's answer, or that of the error it raised."""
+def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Callable[[], Services]) -> Response:
+    """The response to the app's current request: the view's answer, or that of the error it raised."""
+    request = app.current_request
+    if request is None:
+        raise RuntimeError("views answer requests only")
     request_id = request.context.get("requestId", "")
     try:
         answered = view(_call(request, request_id), services())
@@ -77,7 +80,7 @@ def answer(request: Request, view: Callable[[Call, Services], Answer], services:
         answered = refusal(error)
         if answered.status >= 500:
             log.exception("request failed", extra={"request": request_id, "path": request.path})
-    except Exception:  # noqa: BLE001 - the last line: nothing of ours may reach a client
+    except Exception:
         log.exception("request broke", extra={"request": request_id, "path": request.path})
         answered = broken()
     return _response(answered, request_id)
@@ -87,7 +90,7 @@ def _call(request: Request, request_id: str) -> Call:
     identity = request.context.get("identity") or {}
     return Call(
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.raw_body,
+        body=request.raw_body if isinstance(request.raw_body, bytes) else request.raw_body.encode(),
         path={name: unquote(value) for name, value in (request.uri_params or {}).items()},
         query=dict(request.query_params or {}),
         address=identity.get("sourceIp", ""),
@@ -96,7 +99,11 @@ def _call(request: Request, request_id: str) -> Call:
 
 
 def _response(answered: Answer, request_id: str) -> Response:
-    headers = {"Content-Type": "application/json", "X-Request-Id": request_id, **answered.headers}
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": "application/json",
+        "X-Request-Id": request_id,
+        **answered.headers,
+    }
     body = json.dumps(answered.body, separators=(",", ":"))
     return Response(body=body, headers=headers, status_code=answered.status)
 

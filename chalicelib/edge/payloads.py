@@ -56,10 +56,10 @@ class CreateShape(Shape):
     memory_mb: int = Field(default=0, ge=0)
     cpu_shares: int = Field(default=0, ge=0)
     disk_mb: int = Field(default=0, ge=0)
-    environment: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     network_mode: str = NetworkMode.DEFAULT.value
-    allowed_domains: list[str] = []
+    allowed_domains: list[str] = Field(default_factory=list)
 
 
 class TokenShape(Shape):

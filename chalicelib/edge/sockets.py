@@ -52,10 +52,10 @@ def connect(event: WebsocketEvent, doorkeeper: Doorkeeper) -> Response:
         doorkeeper.subscriptions.open(caller, event.connection_id)
     except BerthError as error:
         return _response(refusal(error))
-    except Exception:  # noqa: BLE001 - the last line: the client gets a status, the log the reason
+    except Exception:
         log.exception("connect broke", extra={"connection": event.connection_id})
         return _response(broken())
-    return Response(body="", status_code=200, headers=_chosen_protocol(handshake))
+    return Response(body="", status_code=200, headers={**_chosen_protocol(handshake)})
 
 
 def message(event: WebsocketEvent, subscriptions: Subscriptions) -> None:

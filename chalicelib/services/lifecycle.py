@@ -55,9 +55,7 @@ class Lifecycle:
                 continue
         raise Busy("no free name found")
 
-    def _accept(
-        self, caller: Caller, request: ContainerRequest, name: str, key: IdempotencyKey | None
-    ) -> Answered:
+    def _accept(self, caller: Caller, request: ContainerRequest, name: str, key: IdempotencyKey | None) -> Answered:
         container = request.container(self.ids.uuid(), name, caller, self.clock.now())
         answer = accepted_answer(container, caller, request.adjusted(caller.tier))
         limit = catalogue.tiers()[caller.tier].containers
@@ -129,9 +127,7 @@ class Lifecycle:
             log.warning("command left to the sweeper", extra={"container": command.container_id})
 
 
-def _page(
-    containers: "list[Container]", limit: int | None, cursor: str | None
-) -> "tuple[list[Container], str | None]":
+def _page(containers: "list[Container]", limit: int | None, cursor: str | None) -> "tuple[list[Container], str | None]":
     ids = [each.id for each in containers]
     start = ids.index(cursor) + 1 if cursor in ids else 0
     rest = containers[start:]

@@ -163,9 +163,7 @@ class Provisioning:
         if container.host_id is None:
             self._removed(container)
             return
-        removal = Removal(
-            container_id=container.id, user_id=container.user_id, generation=container.generation
-        )
+        removal = Removal(container_id=container.id, user_id=container.user_id, generation=container.generation)
         try:
             self.agents.delete(self.hosts.get(container.host_id), removal)
         except (AgentRefused, AgentUnreachable) as error:

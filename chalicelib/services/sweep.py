@@ -59,9 +59,7 @@ class Sweep:
         if now >= container.deadline:
             self._fail(container, now)
         else:
-            create = Create(
-                container_id=container.id, user_id=container.user_id, generation=container.generation
-            )
+            create = Create(container_id=container.id, user_id=container.user_id, generation=container.generation)
             self._again(container, create, now)
 
     def _again(self, container: Container, command: Create | Delete, now: datetime) -> None:
@@ -93,4 +91,5 @@ def _expired(container: Container, now: datetime) -> bool:
 
 
 def _pause(container: Container) -> timedelta:
-    return min(FIRST_PAUSE * 2 ** min(container.attempt, 4), LONGEST_PAUSE)
+    pause: timedelta = FIRST_PAUSE * 2 ** min(container.attempt, 4)
+    return min(pause, LONGEST_PAUSE)

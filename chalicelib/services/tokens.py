@@ -135,7 +135,7 @@ class Tokens:
             "expires_at": rfc3339(now + TICKET_LIFE),
         }
 
-    def _new(  # noqa: PLR0913 - what a token is made of
+    def _new(
         self, user_id: str, tier: str, scopes: tuple[Scope, ...], name: str, life: timedelta, *, guest: bool = False
     ) -> tuple[str, Token]:
         now = self.clock.now()

@@ -19,20 +19,25 @@ PLACES = ("demo", "up", "test")
 
 def prepare(console: Console) -> None:
     """Have an engine that can start, and the base image in the cache or the engine."""
+
+    def say(line: str) -> None:
+        console.print(f"==> {line}", highlight=False)
+
     if (CACHE / "debian-bookworm.tar").exists():
         return
     bar = Progress(
         TextColumn("    {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
         console=console, transient=True,
     )  # fmt: skip
-    say = lambda line: console.print(f"==> {line}", highlight=False)  # noqa: E731 - three words
     with engine_at(DATA / "demo" / "engine", say) as engine, bar:
         task = bar.add_task("packages", total=1.0, visible=False)
         client = engine.client()
         try:
-            BaseImages(
-                client, CACHE, say, lambda share: bar.update(task, completed=share, visible=True)
-            ).ensure_bookworm()
+
+            def advance(share: float) -> None:
+                bar.update(task, completed=share, visible=True)
+
+            BaseImages(client, CACHE, say, advance).ensure_bookworm()
         finally:
             client.close()
         say(f"Docker {engine.version} with {BOOKWORM} is ready")

@@ -112,7 +112,7 @@ class PrivateEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl call, no locks
+                preexec_fn=_die_with_parent,
             )
 
     def _settings(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Programs that must be there: their names come in, the distribution's packages are installed or an error says which."""
+"""Programs that must be there: names come in, packages are installed or an error says which."""
 
 import os
 import shutil

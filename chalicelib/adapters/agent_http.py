@@ -1,0 +1,74 @@
+"""Calls to host agents: a spec or a removal comes in, a signed call goes out, its refusal comes back as ours."""
+
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+from pydantic import ValidationError
+
+from chalicelib.contract.agent_api import ContainerSpec, Refusal, Removal
+from chalicelib.contract.model import Message
+from chalicelib.contract.signatures import sign_call
+from chalicelib.domain.errors import AgentRefused, AgentUnreachable
+
+if TYPE_CHECKING:
+    from chalicelib.domain.host import Host
+    from chalicelib.ports import Clock, Ids
+
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+"""Seconds; agents answer before they work, so more means that something is wrong."""
+
+_REFUSALS = (409, 503)
+
+
+class HttpAgents:
+    """`ports.Agents` over HTTP."""
+
+    def __init__(self, client: httpx.Client, private_key: str, clock: "Clock", ids: "Ids") -> None:
+        self._client = client
+        self._private_key = private_key
+        self._clock = clock
+        self._ids = ids
+
+    def create(self, host: "Host", spec: ContainerSpec) -> None:
+        self._call(host, "PUT", f"/v1/containers/{spec.container_id}", spec)
+
+    def delete(self, host: "Host", removal: Removal) -> None:
+        self._call(host, "DELETE", f"/v1/containers/{removal.container_id}", removal)
+
+    def _call(self, host: "Host", method: str, path: str, message: Message) -> None:
+        if host.report is None:
+            raise AgentUnreachable("the host has not reported yet")
+        body = message.model_dump_json(exclude_none=True).encode()
+        headers = {"Authorization": f"Bearer {self._signed(host.id, method, path, body)}"}
+        url = host.report.endpoint.rstrip("/") + path
+        try:
+            answer = self._client.request(
+                method, url, content=body, headers=headers | {"Content-Type": "application/json"}, timeout=TIMEOUT
+            )
+        except httpx.HTTPError as error:
+            raise AgentUnreachable(type(error).__name__) from error
+        _check(answer)
+
+    def _signed(self, host_id: str, method: str, path: str, body: bytes) -> str:
+        return sign_call(
+            private_pem=self._private_key,
+            host_id=host_id,
+            method=method,
+            path=path,
+            body=body,
+            call_id=self._ids.uuid(),
+            issued_at=int(self._clock.now().timestamp()),
+        )
+
+
+def _check(answer: httpx.Response) -> None:
+    """Nothing for 2xx; a Refusal is definite, everything else leaves the outcome open."""
+    if answer.is_success:
+        return
+    if answer.status_code in _REFUSALS:
+        try:
+            raise AgentRefused(Refusal.model_validate(json.loads(answer.content)).code)
+        except (ValueError, ValidationError):
+            pass
+    raise AgentUnreachable(f"agent answered {answer.status_code}")

@@ -1,0 +1,92 @@
+"""Enrolled hosts in DynamoDB: `ports.HostStore` on the hosts table."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from chalicelib.adapters.dynamodb.items import from_item, to_item
+from chalicelib.adapters.dynamodb.transactions import Conditional, call
+from chalicelib.contract.agent_api import HostReport
+from chalicelib.domain.errors import NotFound
+from chalicelib.domain.host import Host, Reserved
+
+_AMOUNTS = ("memory_mb", "cpu_shares", "disk_mb", "containers")
+
+
+class DynamoHosts:
+    """`ports.HostStore`; hosts are spread over `shards` partitions of the index by state."""
+
+    def __init__(self, client: Any, table: str, shards: int = 1) -> None:
+        self._client = client
+        self._table = table
+        self._shards = shards
+
+    def enrol(self, host_id: str, public_key: str) -> None:
+        zeros = " ".join(f"reserved_{name} = if_not_exists(reserved_{name}, :zero)," for name in _AMOUNTS)
+        call(
+            lambda: self._client.update_item(
+                TableName=self._table,
+                Key=to_item({"host_id": host_id}),
+                UpdateExpression=f"SET public_key = :key, {zeros} state_shard = :shard",
+                ExpressionAttributeValues=to_item(
+                    {":key": public_key, ":zero": 0, ":shard": self._shard(zlib.crc32(host_id.encode()))}
+                ),
+            )
+        )
+
+    def get(self, host_id: str) -> Host:
+        key = to_item({"host_id": host_id})
+        found = call(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
+        if "Item" not in found:
+            raise NotFound("host not found")
+        return _host(from_item(found["Item"]))
+
+    def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
+        values = {
+            ":report": report.model_dump_json(),
+            ":at": received_at,
+            ":placeable": report.engine_up and not report.draining,
+        }
+        try:
+            call(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key=to_item({"host_id": host_id}),
+                    UpdateExpression="SET report = :report, received_at = :at, placeable = :placeable",
+                    ConditionExpression="attribute_exists(host_id)",
+                    ExpressionAttributeValues=to_item(values),
+                )
+            )
+        except Conditional:
+            raise NotFound("host not enrolled") from None
+
+    def candidates(self) -> list[Host]:
+        return [host for shard in range(self._shards) for host in self._of_shard(shard)]
+
+    def _of_shard(self, shard: int) -> list[Host]:
+        found = call(
+            lambda: self._client.query(
+                TableName=self._table,
+                IndexName="by_state",
+                KeyConditionExpression="state_shard = :shard",
+                ExpressionAttributeValues=to_item({":shard": self._shard(shard)}),
+            )
+        )
+        hosts = [_host(from_item(item)) for item in found["Items"]]
+        return [host for host in hosts if host.report is not None]
+
+    def _shard(self, number: int) -> str:
+        return f"enrolled#{number % self._shards}"
+
+
+def _host(row: Mapping[str, Any]) -> Host:
+    report = row.get("report")
+    return Host(
+        id=row["host_id"],
+        public_key=row["public_key"],
+        report=HostReport.model_validate(json.loads(report)) if report else None,
+        received_at=row.get("received_at"),
+        reserved=Reserved(**{name: row.get(f"reserved_{name}", 0) for name in _AMOUNTS}),
+    )

@@ -1,0 +1,76 @@
+"""The two FIFO queues: commands and events come in, messages in order per container go out."""
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.contract.commands import Command, Create
+from chalicelib.contract.events import Event, Heartbeat, ListRequested, Progress
+from chalicelib.domain.errors import Busy
+
+
+class SqsCommands:
+    """`ports.CommandQueue`."""
+
+    def __init__(self, client: Any, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, command: Command, attempt: int = 0) -> None:
+        generation = command.generation if isinstance(command, Create) else 0
+        identity = f"{command.container_id}:{command.kind}:{generation}:{attempt}"
+        _send(self._client, self._queue_url, command.model_dump_json(), command.container_id, identity)
+
+
+class SqsEvents:
+    """`ports.EventQueue`: events of the control plane, signed with its key."""
+
+    def __init__(self, client: Any, queue_url: str, seal: Callable[[Event], str]) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._seal = seal
+
+    def send(self, event: Event, attempt: int = 0) -> None:
+        group = _group(event)
+        _send(self._client, self._queue_url, self._seal(event), group, f"{group}:{_what(event)}:{attempt}")
+
+
+class SqsRedelivery:
+    """When a message that was received, and not done with, comes again."""
+
+    def __init__(self, client: Any, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def after(self, receipt_handle: str, seconds: int) -> None:
+        """Deliver it again this many seconds from now; nothing when the receipt is no longer good."""
+        try:
+            self._client.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
+        except (ClientError, BotoCoreError):
+            return
+
+
+def _group(event: Event) -> str:
+    """What keeps its order: a container's events, or those of one connection or host."""
+    if isinstance(event, ListRequested):
+        return event.connection_id
+    if isinstance(event, Heartbeat):
+        return f"host-{event.host_id}"
+    return event.container_id
+
+
+def _what(event: Event) -> str:
+    if isinstance(event, ListRequested | Heartbeat):
+        return event.kind
+    stage = event.stage if isinstance(event, Progress) else ""
+    return f"{event.kind}:{stage}:{event.generation}:{event.number}"
+
+
+def _send(client: Any, queue_url: str, body: str, group: str, identity: str) -> None:
+    try:
+        client.send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=identity)
+    except (ClientError, BotoCoreError) as error:
+        raise Busy("the queue refused") from error

@@ -1,0 +1,167 @@
+"""The one place that chooses adapters: settings come in once, services go out, each made when first asked for."""
+
+import logging
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from botocore.config import Config
+
+from chalicelib.adapters.apigw_sockets import CONFIG as SOCKETS_CONFIG
+from chalicelib.adapters.apigw_sockets import ApiGatewaySockets
+from chalicelib.adapters.dynamodb.connections import DynamoConnections
+from chalicelib.adapters.dynamodb.containers import DynamoContainers
+from chalicelib.adapters.dynamodb.hosts import DynamoHosts
+from chalicelib.adapters.dynamodb.tokens import DynamoTokens
+from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
+from chalicelib.adapters.system import SystemClock, SystemIds
+from chalicelib.contract.events import Event
+from chalicelib.edge.containers import Api
+from chalicelib.edge.sockets import Doorkeeper
+from chalicelib.ports import Rate
+from chalicelib.services.fanout import FanOut
+from chalicelib.services.keyring import Keyring
+from chalicelib.services.lifecycle import Lifecycle
+from chalicelib.services.provisioning import Provisioning
+from chalicelib.services.status import StatusWriter
+from chalicelib.services.subscriptions import Subscriptions
+from chalicelib.services.sweep import Sweep
+from chalicelib.services.tokens import Tokens
+from chalicelib.settings import Settings
+
+CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+
+CLOCK = SystemClock()
+IDS = SystemIds()
+
+
+@cache
+def settings() -> Settings:
+    """The environment of this function; also sets up its log, since nothing runs without settings."""
+    _log_as_json()
+    return Settings.from_env(os.environ)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(LambdaPowertoolsFormatter(service="berth"))
+    root = logging.getLogger("berth")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+@cache
+def _client(service: str) -> Any:
+    session: Any = boto3
+    return session.client(service, region_name=settings().region, config=CLIENT_CONFIG)
+
+
+@cache
+def containers() -> DynamoContainers:
+    table = settings().table
+    return DynamoContainers(_client("dynamodb"), table("containers"), table("events"), table("hosts"))
+
+
+@cache
+def hosts() -> DynamoHosts:
+    return DynamoHosts(_client("dynamodb"), settings().table("hosts"), settings().host_shards)
+
+
+@cache
+def connections() -> DynamoConnections:
+    return DynamoConnections(_client("dynamodb"), settings().table("connections"))
+
+
+@cache
+def sockets() -> ApiGatewaySockets:
+    client = boto3.client(
+        "apigatewaymanagementapi",
+        region_name=settings().region,
+        endpoint_url=settings().sockets_endpoint,
+        config=SOCKETS_CONFIG,
+    )
+    return ApiGatewaySockets(client)
+
+
+@cache
+def _queue_url(name: str) -> str:
+    return str(_client("sqs").get_queue_url(QueueName=settings().queue(name))["QueueUrl"])
+
+
+@cache
+def commands() -> SqsCommands:
+    return SqsCommands(_client("sqs"), _queue_url("commands"))
+
+
+@cache
+def events() -> SqsEvents:
+    return SqsEvents(_client("sqs"), _queue_url("events"), _seal)
+
+
+def _seal(event: Event) -> str:
+    """Signed with the control plane's key; imported here because not every function signs."""
+    from chalicelib.contract.signatures import CONTROL_PLANE, seal
+
+    return seal(event, CONTROL_PLANE, settings().control_private_key)
+
+
+@cache
+def redelivery(queue: str) -> SqsRedelivery:
+    return SqsRedelivery(_client("sqs"), _queue_url(queue))
+
+
+@cache
+def tokens() -> Tokens:
+    store = DynamoTokens(_client("dynamodb"), settings().table("tokens"))
+    return Tokens(store, connections(), _LazySockets(), CLOCK, IDS, settings().guests_per_day)
+
+
+class _LazySockets:
+    """Sockets made when first used: most requests push nothing."""
+
+    def send(self, connection_id: str, text: str) -> None:
+        sockets().send(connection_id, text)
+
+    def close(self, connection_id: str) -> None:
+        sockets().close(connection_id)
+
+
+@cache
+def api() -> Api:
+    rate = Rate(settings().creates_per_minute, settings().creates_per_second)
+    return Api(Lifecycle(containers(), commands(), CLOCK, IDS, rate), tokens())
+
+
+@cache
+def subscriptions() -> Subscriptions:
+    return Subscriptions(connections(), containers(), events(), sockets(), CLOCK, limit=settings().connections_per_user)
+
+
+@cache
+def doorkeeper() -> Doorkeeper:
+    return Doorkeeper(tokens(), subscriptions(), settings().allowed_origins)
+
+
+@cache
+def provisioning() -> Provisioning:
+    import httpx
+
+    from chalicelib.adapters.agent_http import HttpAgents
+
+    agents = HttpAgents(httpx.Client(), settings().control_private_key, CLOCK, IDS)
+    return Provisioning(containers(), hosts(), agents, events(), CLOCK, IDS)
+
+
+@cache
+def status_writer() -> StatusWriter:
+    keyring = Keyring(hosts(), settings().control_public_key)
+    fanout = FanOut(connections(), sockets(), CLOCK)
+    return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, CLOCK)
+
+
+@cache
+def sweep() -> Sweep:
+    return Sweep(containers(), commands(), events(), CLOCK)

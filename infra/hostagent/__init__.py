@@ -1,0 +1,1 @@
+"""The Docker host agent: signed calls come in, real containers and numbered, signed events go out."""
