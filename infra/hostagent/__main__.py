@@ -1,0 +1,56 @@
+"""`python -m infra.hostagent serve|keygen`: the host agent's process."""
+
+import logging
+import sys
+
+import uvicorn
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+from chalicelib.contract.signatures import public_key_of
+from infra.hostagent.agent import Agent, CannotStart
+from infra.hostagent.keys import host_key
+from infra.hostagent.settings import parse, settings_of
+
+log = logging.getLogger("berth.agent")
+
+
+def main() -> int:
+    """0 after a clean stop; 1 with one line on the error output when it cannot start."""
+    parsed = parse()
+    if parsed.verb == "keygen":
+        sys.stdout.write(public_key_of(host_key(parsed.data)))
+        return 0
+    _log_as_json()
+    settings = settings_of(parsed)
+    try:
+        agent = Agent(settings)
+    except CannotStart as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    agent.start()
+    log.info("agent listening", extra={"host": settings.host_id, "endpoint": settings.endpoint})
+    try:
+        uvicorn.run(
+            agent.application(),
+            host=settings.address,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
+    finally:
+        agent.stop()
+    return 0
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LambdaPowertoolsFormatter(service="berth-agent"))
+    root = logging.getLogger("berth")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""Docker Engine behind the agent's port: our words come in, SDK calls go out, their errors come back as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import LogConfig, Ulimit
+
+from infra.hostagent.ports import (
+    EngineContainer,
+    EngineDown,
+    EngineFacts,
+    EngineRefused,
+    EngineSignal,
+    ImageMissing,
+    NameInUse,
+    NotThere,
+)
+from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Profile
+
+CALL_SECONDS = 30
+"""An engine that takes longer than this is as good as down."""
+
+_CONFLICT = 409
+
+
+class DockerEngine:
+    """`ports.Engine` over the engine's socket. Calls come from many threads."""
+
+    def __init__(self, url: str, pull_silence_seconds: float = 60.0) -> None:
+        self._url = url
+        self._pull_silence = pull_silence_seconds
+        self._client: docker.APIClient | None = None
+
+    def facts(self) -> EngineFacts:
+        with _ours():
+            info = self._api().info()
+        return EngineFacts(
+            version=info["ServerVersion"],
+            kernel=info["KernelVersion"],
+            cores=int(info["NCPU"]),
+            memory_mb=int(info["MemTotal"]) // (1024 * 1024),
+            data_root=info["DockerRootDir"],
+        )
+
+    def images(self) -> list[str]:
+        with _ours():
+            return sorted(tag for image in self._api().images() for tag in image.get("RepoTags") or [])
+
+    def has_image(self, reference: str) -> bool:
+        with _ours():
+            try:
+                self._api().inspect_image(reference)
+            except ImageNotFound:
+                return False
+        return True
+
+    def pull(self, reference: str) -> Iterator[dict[str, Any]]:
+        """On a connection of its own: closing it is how a pull is given up."""
+        with _ours():
+            client = docker.APIClient(base_url=self._url, version="auto", timeout=self._pull_silence)
+        try:
+            with _ours():
+                for line in client.pull(*_name_and_tag(reference), stream=True, decode=True):
+                    if "error" in line:
+                        raise EngineRefused(str(line["error"]))
+                    yield line
+        finally:
+            client.close()
+
+    def create(self, profile: Profile) -> str:
+        with _ours():
+            api = self._api()
+            try:
+                made = api.create_container(
+                    name=profile.name,
+                    host_config=api.create_host_config(**_host_config(profile)),
+                    networking_config=_networking(api, profile),
+                    **profile.container,
+                )
+            except ImageNotFound as error:
+                raise ImageMissing from error
+            except APIError as error:
+                if error.status_code == _CONFLICT:
+                    raise NameInUse(profile.name) from error
+                raise
+        return str(made["Id"])
+
+    def start(self, engine_id: str) -> None:
+        with _ours():
+            self._api().start(engine_id)
+
+    def answers(self, engine_id: str) -> bool:
+        """By running the container's own `sleep` for no time at all: every image we start has it."""
+        with _ours():
+            api = self._api()
+            run = api.exec_create(engine_id, ["sleep", "0"], user="0")
+            api.exec_start(run["Id"])
+            return bool(api.exec_inspect(run["Id"])["ExitCode"] == 0)
+
+    def find(self, name: str) -> EngineContainer | None:
+        with _ours():
+            rows = self._api().containers(all=True, filters={"name": f"^/{name}$", "label": [LABEL]})
+        return self._described(rows[0]["Id"]) if rows else None
+
+    def of_host(self, host_id: str) -> list[EngineContainer]:
+        with _ours():
+            rows = self._api().containers(all=True, filters={"label": [f"{LABEL_HOST}={host_id}"]})
+        found = (self._described(row["Id"]) for row in rows)
+        return [container for container in found if container is not None]
+
+    def _described(self, engine_id: str) -> EngineContainer | None:
+        with _ours():
+            try:
+                found = self._api().inspect_container(engine_id)
+            except NotFound:
+                return None
+        labels = found["Config"]["Labels"]
+        return EngineContainer(
+            engine_id=found["Id"],
+            container_id=labels.get(LABEL_CONTAINER, ""),
+            generation=int(labels.get(LABEL_GENERATION, 0)),
+            running=bool(found["State"]["Running"]),
+            exit_code=int(found["State"]["ExitCode"]),
+            created_at=_seconds(found["Created"]),
+        )
+
+    def remove(self, engine_id: str) -> None:
+        with _ours():
+            try:
+                self._api().remove_container(engine_id, force=True, v=True)
+            except NotThere:
+                return
+            except APIError as error:
+                if error.status_code not in (404, _CONFLICT):
+                    raise
+
+    def signals(self, host_id: str) -> Iterator[EngineSignal]:
+        with _ours():
+            client = docker.APIClient(base_url=self._url, version="auto", timeout=None)
+        try:
+            with _ours():
+                filters = {"type": "container", "label": [f"{LABEL_HOST}={host_id}"], "event": list(_SIGNALS)}
+                for event in client.events(decode=True, filters=filters):
+                    attributes = event["Actor"]["Attributes"]
+                    at = event["timeNano"] / 1e9
+                    yield EngineSignal(event["Action"], attributes.get(LABEL_CONTAINER, ""), at)
+        finally:
+            client.close()
+
+    def ensure_network(self, name: str, bridge: str) -> None:
+        with _ours():
+            api = self._api()
+            if any(found["Name"] == name for found in api.networks(names=[name])):
+                return
+            options = {
+                "com.docker.network.bridge.enable_icc": "false",
+                "com.docker.network.bridge.name": bridge,
+            }
+            api.create_network(name, driver="bridge", options=options, enable_ipv6=False, labels={LABEL: "true"})
+
+    def drop_network(self, name: str) -> None:
+        with _ours():
+            try:
+                self._api().remove_network(name)
+            except APIError:
+                return
+
+    def _api(self) -> docker.APIClient:
+        if self._client is None:
+            self._client = docker.APIClient(base_url=self._url, version="auto", timeout=CALL_SECONDS, num_pools=32)
+        return self._client
+
+
+_SIGNALS = ("die", "oom", "destroy")
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """The SDK's errors as the agent's: the only place that knows both."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotThere(str(error.explanation)) from error
+    except APIError as error:
+        raise EngineRefused(str(error.explanation)) from error
+    except (requests.RequestException, DockerException, ConnectionError, OSError) as error:
+        raise EngineDown(type(error).__name__) from error
+
+
+def _host_config(profile: Profile) -> dict[str, Any]:
+    """The profile's plain values as the SDK's types."""
+    config = dict(profile.host_config)
+    config["ulimits"] = [Ulimit(name=u["Name"], soft=u["Soft"], hard=u["Hard"]) for u in config["ulimits"]]
+    log = config["log_config"]
+    config["log_config"] = LogConfig(type=log["Type"], config=log["Config"])
+    config["network_mode"] = profile.network or "none"
+    return config
+
+
+def _networking(api: docker.APIClient, profile: Profile) -> Any:
+    if profile.network is None:
+        return None
+    return api.create_networking_config({profile.network: api.create_endpoint_config()})
+
+
+def _name_and_tag(reference: str) -> tuple[str, str | None]:
+    """What the SDK's pull takes; without a tag it would pull them all."""
+    if "@" in reference:
+        return reference, None
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp[:19] + "+00:00").timestamp()

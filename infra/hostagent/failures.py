@@ -1,0 +1,78 @@
+"""Why a creation failed: an error and what was tried come in, a cause of the closed list goes out.
+
+The engine answers most pull errors with the same status, so its text decides; the text itself never leaves.
+"""
+
+from chalicelib.contract.causes import Actor, Cause, Code
+from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, ImageMissing
+
+_BY_TEXT: tuple[tuple[str, Code], ...] = (
+    ("manifest unknown", Code.IMAGE_NOT_FOUND),
+    ("not found", Code.IMAGE_NOT_FOUND),
+    ("repository does not exist", Code.IMAGE_NOT_FOUND),
+    ("name unknown", Code.IMAGE_NOT_FOUND),
+    ("no matching manifest", Code.IMAGE_NOT_FOUND),
+    ("invalid reference", Code.IMAGE_NOT_FOUND),
+    ("unauthorized", Code.IMAGE_DENIED),
+    ("no basic auth credentials", Code.IMAGE_DENIED),
+    ("access denied", Code.IMAGE_DENIED),
+    ("denied:", Code.IMAGE_DENIED),
+    ("no space left", Code.DISK_FULL),
+    ("disk quota exceeded", Code.DISK_FULL),
+    ("no such host", Code.IMAGE_TIMEOUT),
+    ("connection refused", Code.IMAGE_TIMEOUT),
+    ("dial tcp", Code.IMAGE_TIMEOUT),
+    ("timeout", Code.IMAGE_TIMEOUT),
+    ("deadline exceeded", Code.IMAGE_TIMEOUT),
+    ("connection reset", Code.IMAGE_TIMEOUT),
+    ("eof", Code.IMAGE_TIMEOUT),
+)
+
+_WORDS: dict[Code, str] = {
+    Code.IMAGE_NOT_FOUND: "image {image} was not found: check its name and tag",
+    Code.IMAGE_DENIED: "the registry refused image {image}: it is private or does not exist",
+    Code.IMAGE_TIMEOUT: "the registry of image {image} did not answer in time: try again, or use another registry",
+    Code.IMAGE_TOO_LARGE: "image {image} is too large",
+    Code.DISK_FULL: "the host's disk is full: create the container again",
+    Code.TIMEOUT: "the container was not ready in time: create it again",
+    Code.ENGINE_ERROR: "the container could not be started: create it again, and check that the image has `sleep`",
+}
+
+
+class TimedOut(Exception):
+    """The creation's own deadline has passed."""
+
+
+class PullTimedOut(Exception):
+    """The pull took longer than a pull may."""
+
+
+def cause_of(error: Exception, image: str, *, pulling: bool) -> Cause:
+    """The cause to tell the user of."""
+    return cause(_code(error, pulling=pulling), image)
+
+
+def cause(code: Code, image: str) -> Cause:
+    """A cause by its code, in words for the user."""
+    return Cause(code=code, actor=Actor.SYSTEM, message=_WORDS[code].format(image=image))
+
+
+def _code(error: Exception, *, pulling: bool) -> Code:
+    if isinstance(error, PullTimedOut) or (pulling and isinstance(error, TimedOut)):
+        return Code.IMAGE_TIMEOUT
+    if isinstance(error, TimedOut):
+        return Code.TIMEOUT
+    if isinstance(error, ImageMissing):
+        return Code.IMAGE_NOT_FOUND
+    if isinstance(error, EngineRefused):
+        return _code_of_text(error.text.lower(), pulling=pulling)
+    if isinstance(error, EngineDown | EngineError):
+        return Code.ENGINE_ERROR
+    return Code.ENGINE_ERROR
+
+
+def _code_of_text(text: str, *, pulling: bool) -> Code:
+    for fragment, code in _BY_TEXT:
+        if fragment in text and (pulling or code is Code.DISK_FULL):
+            return code
+    return Code.ENGINE_ERROR

@@ -1,0 +1,166 @@
+"""The agent's HTTP interface: signed calls come in, the keeper journals them, answers go out within a second."""
+
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chalicelib.contract.agent_api import Accepted, ContainerSpec, Refusal, RefusalCode, Removal
+from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
+from infra.hostagent.journal import Intent, Journal
+from infra.hostagent.keeper import CallRefused, Keeper
+
+log = logging.getLogger("berth.agent.http")
+
+BODY_LIMIT = 256 * 1024
+
+_STATUS_OF = {
+    RefusalCode.TOMBSTONE: 409,
+    RefusalCode.STALE_GENERATION: 409,
+    RefusalCode.DRAINING: 503,
+    RefusalCode.FULL: 503,
+    RefusalCode.ENGINE_DOWN: 503,
+}
+
+Endpoint = Callable[[Request, bytes], Response]
+
+
+@dataclass(slots=True)
+class Guard:
+    """Lets in calls that the control plane signed for this host, each once."""
+
+    host_id: str
+    control_key: str
+    _seen: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, request: Request, body: bytes) -> None:
+        """BadSignature for everything else."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise BadSignature("no bearer token")
+        call_id = verify_call(
+            token=token,
+            public_pem=self.control_key,
+            host_id=self.host_id,
+            method=request.method,
+            path=request.url.path,
+            body=body,
+        )
+        self._once(call_id)
+
+    def _once(self, call_id: str) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for seen in [each for each, at in self._seen.items() if now - at > 2 * CALL_SECONDS]:
+                del self._seen[seen]
+            if call_id in self._seen:
+                raise BadSignature("the call was made before")
+            self._seen[call_id] = now
+
+
+def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
+    """The ASGI application."""
+
+    def create(request: Request, body: bytes) -> Response:
+        spec = ContainerSpec.model_validate_json(body)
+        _same_id(request, spec.container_id)
+        keeper.accept(spec)
+        return _accepted(spec.container_id, spec.generation)
+
+    def remove(request: Request, body: bytes) -> Response:
+        removal = Removal.model_validate_json(body)
+        _same_id(request, removal.container_id)
+        keeper.remove(removal)
+        return _accepted(removal.container_id, removal.generation)
+
+    def one(request: Request, _body: bytes) -> Response:
+        intent = journal.get(request.path_params["container_id"])
+        return JSONResponse(_shown(intent)) if intent else JSONResponse({"error": "not found"}, 404)
+
+    def all_of_them(_request: Request, _body: bytes) -> Response:
+        return JSONResponse({"containers": [_shown(intent) for intent in journal.intents()]})
+
+    def health(_request: Request) -> Response:
+        return JSONResponse({"ok": True, "engine_up": keeper.engine_up})
+
+    guarded = _Guarded(guard)
+    return Starlette(
+        routes=[
+            Route("/v1/containers/{container_id}", guarded(create), methods=["PUT"]),
+            Route("/v1/containers/{container_id}", guarded(remove), methods=["DELETE"]),
+            Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
+            Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
+            Route("/v1/health", health, methods=["GET"]),
+        ]
+    )
+
+
+class _WrongCall(Exception):
+    """Path and body do not agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """Wraps an endpoint: size, signature and the errors' answers."""
+
+    guard: Guard
+
+    def __call__(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def checked(request: Request) -> Response:
+            body = await _body(request)
+            if body is None:
+                return JSONResponse({"error": "body too large"}, 413)
+            return await run_in_threadpool(self._answer, endpoint, request, body)
+
+        return checked
+
+    def _answer(self, endpoint: Endpoint, request: Request, body: bytes) -> Response:
+        try:
+            self.guard.check(request, body)
+            return endpoint(request, body)
+        except BadSignature as error:
+            log.warning("call refused", extra={"path": request.url.path, "reason": str(error)})
+            return JSONResponse({"error": "unauthorized"}, 401)
+        except (ValidationError, _WrongCall):
+            return JSONResponse({"error": "the call cannot be read"}, 400)
+        except CallRefused as error:
+            refusal = Refusal(error=str(error), code=error.code)
+            return JSONResponse(refusal.model_dump(mode="json"), _STATUS_OF[error.code])
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None when it is too large."""
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > BODY_LIMIT:
+            return None
+    return bytes(chunks)
+
+
+def _same_id(request: Request, container_id: str) -> None:
+    if request.path_params["container_id"] != container_id:
+        raise _WrongCall
+
+
+def _accepted(container_id: str, generation: int) -> Response:
+    accepted = Accepted(container_id=container_id, generation=generation)
+    return JSONResponse(accepted.model_dump(mode="json"), 202)
+
+
+def _shown(intent: Intent) -> dict[str, object]:
+    return {
+        "container_id": intent.container_id,
+        "generation": intent.generation,
+        "step": intent.step.value,
+        "number": intent.number,
+    }

@@ -1,0 +1,303 @@
+"""The host's containers kept as wanted: calls and looks at the engine come in, work is done and told of.
+
+Level-triggered: whatever happened, `settle` does what the journal and the engine together ask for, and `look`
+compares the two every few seconds, so that no event has to be trusted (M5).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from chalicelib.contract.agent_api import ContainerSpec, RefusalCode, Removal
+from chalicelib.contract.causes import Actor, Cause, Code
+from chalicelib.contract.events import Removed, Stopped
+from infra.hostagent.creation import Creation, telling
+from infra.hostagent.journal import CREATING, GONE, Intent, Journal, Step
+from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
+
+log = logging.getLogger("berth.agent.keeper")
+
+GRACE_SECONDS = 300.0
+"""A container of ours that nobody wants is left alone for this long (M9)."""
+
+TOMBSTONE_SECONDS = 24 * 3600.0
+"""How long a deleted id is remembered and refused (M8)."""
+
+OOM_WINDOW_SECONDS = 5.0
+"""A death by signal this soon after an out-of-memory kill was that."""
+
+_KILLED = 137
+_USER = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
+_EXPIRED = Cause(code=Code.EXPIRED, actor=Actor.SYSTEM, message="the session is over: create a new container")
+
+
+class CallRefused(Exception):
+    """The host will not do what the call asks; nothing was or will be done for it."""
+
+    def __init__(self, code: RefusalCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What this host is willing to do."""
+
+    host_id: str
+    max_containers: int
+    draining: bool = False
+
+
+class Keeper:
+    """Takes calls, drives containers to what is wanted, and watches that they stay so."""
+
+    def __init__(
+        self, engine: Engine, journal: Journal, creation: Creation, policy: Policy, told: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._creation = creation
+        self._policy = policy
+        self._told = told
+        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="settle")
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._again: set[str] = set()
+        self._out_of_memory: dict[str, float] = {}
+        self._expiries: dict[str, float] = {}
+        self._closed = False
+        self.engine_up = True
+
+    def resume(self) -> None:
+        """Take up what an earlier process left."""
+        for intent in self._journal.intents():
+            self._watch_expiry(intent)
+            self._poke(intent.container_id)
+
+    def accept(self, spec: ContainerSpec) -> None:
+        """Journal a creation and set about it, or CallRefused. The same again changes nothing."""
+        known = self._journal.get(spec.container_id)
+        if known is not None and known.step in GONE:
+            raise CallRefused(RefusalCode.TOMBSTONE, "the container was deleted")
+        if known is not None and known.generation > spec.generation:
+            raise CallRefused(RefusalCode.STALE_GENERATION, "a newer generation is known")
+        if known is not None and known.generation == spec.generation:
+            self._poke(spec.container_id)
+            return
+        self._check_willing()
+        now = time.time()
+        intent = Intent(
+            container_id=spec.container_id,
+            user_id=spec.user_id,
+            generation=spec.generation,
+            spec=spec,
+            step=Step.ACCEPTED,
+            cause=None,
+            engine_id=None,
+            deadline=now + spec.create_seconds,
+            expires_at=now + spec.expires_in_seconds if spec.expires_in_seconds else None,
+            number=0,
+            changed_at=now,
+        )
+        self._journal.accept(intent)
+        log.info("creation accepted", extra={"container": spec.container_id, "generation": spec.generation})
+        self._watch_expiry(intent)
+        self._poke(spec.container_id)
+
+    def _check_willing(self) -> None:
+        if self._policy.draining:
+            raise CallRefused(RefusalCode.DRAINING, "the host takes no new containers")
+        if not self.engine_up:
+            raise CallRefused(RefusalCode.ENGINE_DOWN, "the host's engine does not answer")
+        if self.count() >= self._policy.max_containers:
+            raise CallRefused(RefusalCode.FULL, "the host is full")
+
+    def count(self) -> int:
+        """Containers that are or will be on this host."""
+        return sum(1 for intent in self._journal.intents() if intent.step not in (*GONE, Step.FAILED))
+
+    def remove(self, removal: Removal, cause: Cause = _USER) -> None:
+        """Journal that the container has to go, wherever its creation stands, and set about it."""
+        known = self._journal.get(removal.container_id)
+        if known is not None and known.step in GONE and known.generation >= removal.generation:
+            if known.step is Step.REMOVED:
+                self._journal.advance(known, [telling(Removed, known, cause=_USER)], expected=[Step.REMOVED])
+                self._told()
+            return
+        now = time.time()
+        generation = max(removal.generation, known.generation if known else 0)
+        self._journal.accept(
+            Intent(
+                container_id=removal.container_id,
+                user_id=removal.user_id,
+                generation=generation,
+                spec=None,
+                step=Step.REMOVING,
+                cause=cause,
+                engine_id=known.engine_id if known else None,
+                deadline=now,
+                expires_at=None,
+                number=known.number if known and known.generation == generation else 0,
+                changed_at=now,
+            )
+        )
+        log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
+        self._poke(removal.container_id)
+
+    def _poke(self, container_id: str) -> None:
+        """Have the container settled soon, by one thread at a time."""
+        with self._lock:
+            if self._closed:
+                return
+            if container_id in self._busy:
+                self._again.add(container_id)
+                return
+            self._busy.add(container_id)
+        self._pool.submit(self._settle_until_quiet, container_id)
+
+    def _settle_until_quiet(self, container_id: str) -> None:
+        try:
+            while True:
+                self._settle(container_id)
+                with self._lock:
+                    if container_id not in self._again:
+                        self._busy.discard(container_id)
+                        return
+                    self._again.discard(container_id)
+        except Exception:
+            with self._lock:
+                self._busy.discard(container_id)
+                self._again.discard(container_id)
+            log.exception("settling broke; the next look tries again", extra={"container": container_id})
+        finally:
+            self._told()
+
+    def _settle(self, container_id: str) -> None:
+        intent = self._journal.get(container_id)
+        if intent is None:
+            return
+        if intent.step in CREATING:
+            self._creation.run(intent)
+        elif intent.step is Step.REMOVING:
+            self._remove(intent)
+
+    def _remove(self, intent: Intent) -> None:
+        """Remove every engine container of this id; what cannot be removed now is tried at the next look."""
+        try:
+            for container in self._engine.of_host(self._policy.host_id):
+                if container.container_id == intent.container_id:
+                    self._engine.remove(container.engine_id)
+            left = [c for c in self._engine.of_host(self._policy.host_id) if c.container_id == intent.container_id]
+        except EngineError as error:
+            log.warning("removal waits", extra={"container": intent.container_id, "reason": type(error).__name__})
+            return
+        if left:
+            return
+        removed = replace(intent, step=Step.REMOVED, changed_at=time.time())
+        self._journal.advance(
+            removed, [telling(Removed, intent, cause=intent.cause or _USER)], expected=[Step.REMOVING]
+        )
+        log.info("container removed", extra={"container": intent.container_id})
+
+    def look(self) -> None:
+        """Compare what is wanted with what the engine has, and mend the difference."""
+        try:
+            found = self._engine.of_host(self._policy.host_id)
+        except EngineDown:
+            self.engine_up = False
+            return
+        except EngineError:
+            log.exception("look at the engine failed")
+            return
+        self.engine_up = True
+        wanted = {intent.container_id: intent for intent in self._journal.intents()}
+        for intent in wanted.values():
+            self._compare(intent, found)
+        for container in found:
+            self._judge(container, wanted.get(container.container_id))
+        self._journal.forget(time.time() - TOMBSTONE_SECONDS)
+
+    def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
+        if intent.step in CREATING or intent.step is Step.REMOVING:
+            self._poke(intent.container_id)
+        elif intent.step is Step.READY:
+            here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]
+            if not here:
+                self._ended(intent, _vanished())
+            elif not here[0].running:
+                self._ended(intent, self._why(intent, here[0].exit_code))
+
+    def _ended(self, intent: Intent, cause: Cause) -> None:
+        stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=time.time())
+        self._journal.advance(
+            stopped,
+            [telling(Stopped, intent, cause=cause)],
+            expected=[Step.READY],
+        )
+        log.info("container ended", extra={"container": intent.container_id, "code": cause.code.value})
+        self._told()
+
+    def _why(self, intent: Intent, exit_code: int) -> Cause:
+        killed_at = self._out_of_memory.get(intent.container_id, 0.0)
+        if exit_code == _KILLED and time.time() - killed_at < OOM_WINDOW_SECONDS:
+            message = "the container used more memory than it was granted: create it with more"
+            return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+        message = f"the container's main process exited with code {exit_code}"
+        return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+
+    def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
+        """Remove a container of ours that nobody wants: failed and superseded ones now, unknown ones after grace."""
+        superseded = intent is not None and container.generation < intent.generation
+        failed = intent is not None and intent.step is Step.FAILED
+        unknown = intent is None and time.time() - container.created_at > GRACE_SECONDS
+        if superseded or failed or unknown:
+            log.warning("unwanted container removed", extra={"container": container.container_id})
+            try:
+                self._engine.remove(container.engine_id)
+            except EngineError:
+                return
+
+    def heard(self, action: str, container_id: str, at: float) -> None:
+        """The engine says something happened: remember memory kills, and look at once."""
+        if action == "oom":
+            self._out_of_memory[container_id] = at
+        else:
+            self.look()
+
+    def _watch_expiry(self, intent: Intent) -> None:
+        """By a clock that nobody sets back: seconds left now, counted from now (I20)."""
+        if intent.expires_at is not None and intent.step not in GONE:
+            self._expiries[intent.container_id] = time.monotonic() + (intent.expires_at - time.time())
+
+    def expire(self) -> None:
+        """Remove what has outlived its session."""
+        now = time.monotonic()
+        for container_id, ends in list(self._expiries.items()):
+            if ends <= now:
+                del self._expiries[container_id]
+                self._expire(container_id)
+
+    def _expire(self, container_id: str) -> None:
+        intent = self._journal.get(container_id)
+        if intent is not None and intent.step not in (*GONE, Step.FAILED):
+            removal = Removal(container_id=container_id, user_id=intent.user_id, generation=intent.generation)
+            self.remove(removal, _EXPIRED)
+
+    def remove_all(self) -> None:
+        """Leave no container of this host behind (for a host that ends with its cloud)."""
+        for container in self._engine.of_host(self._policy.host_id):
+            self._engine.remove(container.engine_id)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _vanished() -> Cause:
+    message = "the container was removed on its host by someone else: delete it and create it again"
+    return Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message)

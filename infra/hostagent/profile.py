@@ -1,0 +1,102 @@
+"""The hardening profile: a spec comes in, the only arguments ever given to the engine go out (reliability §4.3).
+
+User input reaches the engine through the typed, clamped spec alone: image, name, limits, environment and labels.
+Everything else here is fixed.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.contract.agent_api import ContainerSpec
+from chalicelib.contract.resources import NetworkMode
+
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+"""All that is added back after dropping every capability."""
+
+PIDS = 256
+OPEN_FILES = (1024, 4096)
+LOG_SIZE, LOG_FILES = "10m", "3"
+PAYLOAD = ["sleep", "2147483647"]
+"""What the container runs under init; people's programs come later, by exec. Every base image has `sleep`."""
+
+LABEL = "berth.managed"
+LABEL_CONTAINER = "berth.container"
+LABEL_GENERATION = "berth.generation"
+LABEL_HOST = "berth.host"
+LABEL_SPEC = "berth.spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Arguments of one engine container."""
+
+    name: str
+    container: dict[str, Any]
+    host_config: dict[str, Any]
+    network: str | None
+    """Name of the network to join; None = no network at all."""
+
+
+def engine_name(container_id: str, generation: int) -> str:
+    """The name that makes a creation safe to repeat (M4)."""
+    return f"berth-{container_id}-{generation}"
+
+
+def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> Profile:
+    """The arguments for this spec on a host with that many cores (an engine grants no more than there are)."""
+    return Profile(
+        name=engine_name(spec.container_id, spec.generation),
+        container={
+            "image": spec.image,
+            "entrypoint": PAYLOAD[:1],
+            "command": PAYLOAD[1:],
+            "hostname": spec.name[:63],
+            "user": "0",
+            "environment": spec.environment,
+            "labels": {**spec.labels, **_own_labels(spec, host_id)},
+            "tty": False,
+            "stdin_open": False,
+        },
+        host_config=_limits(spec, cores) | _walls(),
+        network=network if spec.network_mode is NetworkMode.DEFAULT else None,
+    )
+
+
+def _own_labels(spec: ContainerSpec, host_id: str) -> dict[str, str]:
+    digest = hashlib.sha256(spec.model_dump_json(exclude={"create_seconds", "expires_in_seconds"}).encode())
+    return {
+        LABEL: "true",
+        LABEL_CONTAINER: spec.container_id,
+        LABEL_GENERATION: str(spec.generation),
+        LABEL_HOST: host_id,
+        LABEL_SPEC: digest.hexdigest()[:16],
+    }
+
+
+def _limits(spec: ContainerSpec, cores: int) -> dict[str, Any]:
+    memory = spec.resources.memory_mb * 1024 * 1024
+    return {
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "nano_cpus": min(spec.resources.cpu_shares, cores * 1000) * 1_000_000,
+        "pids_limit": PIDS,
+        "ulimits": [
+            {"Name": "nofile", "Soft": OPEN_FILES[0], "Hard": OPEN_FILES[1]},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "log_config": {"Type": "json-file", "Config": {"max-size": LOG_SIZE, "max-file": LOG_FILES}},
+    }
+
+
+def _walls() -> dict[str, Any]:
+    return {
+        "cap_drop": ["ALL"],
+        "cap_add": list(CAPABILITIES),
+        "security_opt": ["no-new-privileges:true"],
+        "privileged": False,
+        "init": True,
+        "ipc_mode": "private",
+        "restart_policy": {"Name": "no"},
+        "publish_all_ports": False,
+    }

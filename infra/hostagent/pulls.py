@@ -1,0 +1,101 @@
+"""One pull per image, shared by all who wait for it: a reference comes in, percentages go out until it is there."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from infra.hostagent.failures import PullTimedOut, TimedOut
+from infra.hostagent.ports import Engine
+from infra.hostagent.pull_progress import PullProgress
+
+log = logging.getLogger("berth.agent.pulls")
+
+TICK_SECONDS = 0.25
+"""How often a waiter is told; no image is so small that more would help."""
+
+
+@dataclass(slots=True)
+class _Pull:
+    percent: int = 15
+    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    waiters: int = 0
+
+
+class Pulls:
+    """Pulls under way on this host, at most `parallel` at once, none longer than `seconds`."""
+
+    def __init__(self, engine: Engine, parallel: int, seconds: float) -> None:
+        self._engine = engine
+        self._seconds = seconds
+        self._slots = threading.Semaphore(parallel)
+        self._lock = threading.Lock()
+        self._running: dict[str, _Pull] = {}
+
+    def wait(self, image: str, deadline: float, tell: Callable[[int], bool]) -> None:
+        """Have the image. `tell` hears each new percentage and says whether it is still wanted.
+
+        PullTimedOut, TimedOut at the deadline (monotonic seconds), or the engine's error.
+        """
+        pull = self._join(image)
+        try:
+            self._follow(pull, deadline, tell)
+        finally:
+            self._leave(image, pull)
+
+    def _follow(self, pull: _Pull, deadline: float, tell: Callable[[int], bool]) -> None:
+        told = 0
+        while True:
+            finished = pull.done.wait(TICK_SECONDS)
+            if pull.percent > told:
+                told = pull.percent
+                if not tell(told):
+                    return
+            if finished:
+                break
+            if time.monotonic() > deadline:
+                raise TimedOut
+        if pull.error is not None:
+            raise pull.error
+
+    def _join(self, image: str) -> _Pull:
+        with self._lock:
+            pull = self._running.get(image)
+            if pull is None:
+                pull = self._running[image] = _Pull()
+                threading.Thread(target=self._run, args=(image, pull), daemon=True, name=f"pull {image}").start()
+            pull.waiters += 1
+            return pull
+
+    def _leave(self, image: str, pull: _Pull) -> None:
+        """The last to leave gives the pull up."""
+        with self._lock:
+            pull.waiters -= 1
+            if pull.waiters == 0:
+                pull.abandoned.set()
+                if self._running.get(image) is pull:
+                    del self._running[image]
+
+    def _run(self, image: str, pull: _Pull) -> None:
+        ends = time.monotonic() + self._seconds
+        try:
+            with self._slots:
+                self._pull(image, pull, ends)
+        except Exception as error:  # noqa: BLE001 - handed to everyone who waits
+            pull.error = error
+        finally:
+            pull.done.set()
+
+    def _pull(self, image: str, pull: _Pull, ends: float) -> None:
+        progress = PullProgress()
+        lines = self._engine.pull(image)
+        for line in lines:
+            pull.percent = progress.take(line)
+            if pull.abandoned.is_set():
+                log.info("pull given up", extra={"image": image})
+                return
+            if time.monotonic() > ends:
+                raise PullTimedOut

@@ -1,0 +1,80 @@
+"""The agent's settings: a command line comes in, typed settings go out."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one agent runs; times in seconds."""
+
+    host_id: str
+    address: str
+    port: int
+    endpoint: str
+    data: Path
+    engine: str
+    engine_netns: str | None
+    control_key: str
+    events_queue_url: str
+    development: bool
+    draining: bool
+    remove_on_stop: bool
+    pull_seconds: float
+    heartbeat_seconds: float
+    look_seconds: float
+    resolv_conf: Path
+
+    @property
+    def network(self) -> str:
+        """The engine network of this host's containers."""
+        return f"berth-{self.host_id}"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line, with `verb` `serve` or `keygen`."""
+    parser = argparse.ArgumentParser(prog="python -m infra.hostagent", description="Berth's Docker host agent.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    keygen = verbs.add_parser("keygen", help="make this host's key and print the public half for enrolment")
+    keygen.add_argument("--data", type=Path, required=True, help="folder of the agent's journal and key")
+    serve = verbs.add_parser("serve", help="take calls and keep containers")
+    serve.add_argument("--data", type=Path, required=True, help="folder of the agent's journal and key")
+    serve.add_argument("--host-id", required=True, help="the id the host is enrolled under")
+    serve.add_argument("--listen", default="127.0.0.1:7070", help="address:port for the control plane's calls")
+    serve.add_argument("--endpoint", help="how the control plane reaches it (default: http://LISTEN)")
+    serve.add_argument("--engine", default="unix:///var/run/docker.sock", help="the engine's socket")
+    serve.add_argument("--engine-netns", help="network namespace of the engine's bridges, if not the machine's own")
+    serve.add_argument("--control-key", type=Path, required=True, help="file with the control plane's public key")
+    serve.add_argument("--events-queue-url", required=True, help="where events go")
+    serve.add_argument("--dev", action="store_true", help="accept an old engine and a missing firewall, and say so")
+    serve.add_argument("--drain", action="store_true", help="take no new containers")
+    serve.add_argument("--remove-on-stop", action="store_true", help="remove all containers of this host at the end")
+    serve.add_argument("--pull-seconds", type=float, default=240.0, help="longest pull")
+    serve.add_argument("--heartbeat-seconds", type=float, default=10.0, help="between two heartbeats")
+    serve.add_argument("--look-seconds", type=float, default=10.0, help="between two looks at the engine")
+    serve.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the engine's resolvers")
+    return parser.parse_args(arguments)
+
+
+def settings_of(parsed: argparse.Namespace) -> Settings:
+    """The settings of `serve`."""
+    address, _, port = parsed.listen.rpartition(":")
+    return Settings(
+        host_id=parsed.host_id,
+        address=address,
+        port=int(port),
+        endpoint=parsed.endpoint or f"http://{parsed.listen}",
+        data=parsed.data,
+        engine=parsed.engine,
+        engine_netns=parsed.engine_netns,
+        control_key=parsed.control_key.read_text(),
+        events_queue_url=parsed.events_queue_url,
+        development=parsed.dev,
+        draining=parsed.drain,
+        remove_on_stop=parsed.remove_on_stop,
+        pull_seconds=parsed.pull_seconds,
+        heartbeat_seconds=parsed.heartbeat_seconds,
+        look_seconds=parsed.look_seconds,
+        resolv_conf=parsed.resolv_conf,
+    )
