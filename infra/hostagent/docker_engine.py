@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import docker
 import requests
+from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
 
@@ -34,7 +34,7 @@ class DockerEngine:
     def __init__(self, url: str, pull_silence_seconds: float = 60.0) -> None:
         self._url = url
         self._pull_silence = pull_silence_seconds
-        self._client: docker.APIClient | None = None
+        self._client: Any = None
 
     def facts(self) -> EngineFacts:
         with _ours():
@@ -62,7 +62,7 @@ class DockerEngine:
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
         """On a connection of its own: closing it is how a pull is given up."""
         with _ours():
-            client = docker.APIClient(base_url=self._url, version="auto", timeout=self._pull_silence)
+            client = _connect(self._url, self._pull_silence)
         try:
             with _ours():
                 for line in client.pull(*_name_and_tag(reference), stream=True, decode=True):
@@ -141,7 +141,7 @@ class DockerEngine:
 
     def signals(self, host_id: str) -> Iterator[EngineSignal]:
         with _ours():
-            client = docker.APIClient(base_url=self._url, version="auto", timeout=None)
+            client = _connect(self._url, None)
         try:
             with _ours():
                 filters = {"type": "container", "label": [f"{LABEL_HOST}={host_id}"], "event": list(_SIGNALS)}
@@ -170,10 +170,16 @@ class DockerEngine:
             except APIError:
                 return
 
-    def _api(self) -> docker.APIClient:
+    def _api(self) -> Any:
         if self._client is None:
-            self._client = docker.APIClient(base_url=self._url, version="auto", timeout=CALL_SECONDS, num_pools=32)
+            self._client = _connect(self._url, CALL_SECONDS)
         return self._client
+
+
+def _connect(url: str, seconds: float | None) -> Any:
+    """A client whose calls may take so long (None = for ever); Any, since the SDK is only half typed."""
+    client: Any = APIClient
+    return client(base_url=url, version="auto", timeout=seconds, num_pools=32)
 
 
 _SIGNALS = ("die", "oom", "destroy")
@@ -202,7 +208,7 @@ def _host_config(profile: Profile) -> dict[str, Any]:
     return config
 
 
-def _networking(api: docker.APIClient, profile: Profile) -> Any:
+def _networking(api: Any, profile: Profile) -> Any:
     if profile.network is None:
         return None
     return api.create_networking_config({profile.network: api.create_endpoint_config()})

@@ -56,21 +56,8 @@ class Firewall:
         rules = [["INPUT", *from_bridge, *mark, "-j", "DROP"]]
         for resolver in self.resolvers:
             for protocol in ("udp", "tcp"):
-                rules.append(
-                    [
-                        "DOCKER-USER",
-                        *from_bridge,
-                        "-d",
-                        resolver,
-                        "-p",
-                        protocol,
-                        "--dport",
-                        "53",
-                        *mark,
-                        "-j",
-                        "RETURN",
-                    ]
-                )
+                question = ["-d", resolver, "-p", protocol, "--dport", "53"]
+                rules.append(["DOCKER-USER", *from_bridge, *question, *mark, "-j", "RETURN"])
         for network in REFUSED:
             rules.append(["DOCKER-USER", *from_bridge, "-d", network, *mark, "-j", "REJECT"])
         return rules

@@ -20,7 +20,8 @@ from chalicelib.contract.events import AboutContainer
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
     container_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, generation INTEGER NOT NULL, spec TEXT, step TEXT NOT NULL,
-    cause TEXT, engine_id TEXT, deadline REAL NOT NULL, expires_at REAL, number INTEGER NOT NULL, changed_at REAL NOT NULL
+    cause TEXT, engine_id TEXT, deadline REAL NOT NULL, expires_at REAL,
+    number INTEGER NOT NULL, changed_at REAL NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, container_id TEXT NOT NULL, identity TEXT NOT NULL, event TEXT NOT NULL
