@@ -1,0 +1,226 @@
+"""Berth on the local cloud: a data folder and ports come in; functions, a host agent and an engine run together."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chalicelib.contract.signatures import new_private_key, public_key_of
+from infra.ground.engine import Engine
+from infra.local.cloud import ADDRESS, READY_SECONDS, CloudSettings, LocalCloud, free_port, open_cloud
+from infra.local.errors import NotReady
+from infra.local.functions import FunctionSettings
+from infra.local.processes import Child, python
+
+PROJECT = Path(__file__).resolve().parents[2]
+PREFIX = "berth-local"
+SOCKET_PATHS = ("/api/containers/events",)
+CONCURRENCY = {
+    "api_handler": 8,
+    "websocket_connect": 4,
+    "websocket_message": 4,
+    "websocket_disconnect": 2,
+    "provision": 4,
+    "status": 8,
+    "sweep": 1,
+}
+SECONDS = {"api_handler": 29.0, "websocket_connect": 29.0, "websocket_message": 29.0}
+
+
+@dataclass(frozen=True, slots=True)
+class BerthSettings:
+    """Where one local Berth keeps its data and listens; `environment` overrides settings of the functions."""
+
+    data: Path
+    port: int = 0
+    moto_port: int = 0
+    agent_port: int = 0
+    reload: bool = False
+    schedule_speed: float = 1.0
+    environment: dict[str, str] = field(default_factory=dict)
+    agent_options: tuple[str, ...] = ()
+    say: Callable[[str], None] = lambda _line: None
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """A running local Berth."""
+
+    cloud: LocalCloud
+    engine: Engine
+    environment: dict[str, str]
+    """What an operator's command or an AWS client needs to reach it."""
+    agents: dict[str, Child]
+
+    @property
+    def url(self) -> str:
+        return self.cloud.url
+
+    @property
+    def socket_url(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+    def operator(self, *arguments: str) -> dict[str, Any]:
+        """Run one of the operator's commands on it."""
+        command = python("infra.aws.operator", "--json", *arguments)
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotReady(f"operator command {arguments[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    def new_user(self, tier: str = "free") -> dict[str, Any]:
+        """A user of this tier with a token."""
+        return self.operator("create-user", "--tier", tier)
+
+
+@contextlib.asynccontextmanager
+async def open_berth(settings: BerthSettings, engine: Engine) -> AsyncIterator[Berth]:
+    """A Berth that takes containers inside the block, and of which nothing remains after it."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    control_key = _control_key(settings.data)
+    agent_port = free_port(settings.agent_port, "--agent-port")
+    cloud_settings = _cloud_settings(settings, control_key)
+    async with open_cloud(cloud_settings) as cloud:
+        berth = Berth(cloud, engine, {**cloud.aws_environment, **cloud_settings.environment}, {})
+        try:
+            await asyncio.to_thread(_enrol, berth, settings, "host-1")
+            _start_agent(berth, settings, "host-1", agent_port)
+            await _agent_ready(berth, settings, "host-1", agent_port)
+            yield berth
+        finally:
+            for agent in berth.agents.values():
+                await asyncio.to_thread(agent.stop, 30.0)
+
+
+@contextlib.contextmanager
+def running_berth(settings: BerthSettings, engine: Engine) -> Iterator[Berth]:
+    """The same for programs that are not asynchronous: it runs in a thread of its own."""
+    started: list[Berth] = []
+    failed: list[BaseException] = []
+    ready, over = threading.Event(), threading.Event()
+
+    async def run() -> None:
+        async with open_berth(settings, engine) as berth:
+            started.append(berth)
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    def thread() -> None:
+        try:
+            asyncio.run(run())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            failed.append(error)
+        finally:
+            ready.set()
+
+    runner = threading.Thread(target=thread, name="berth")
+    runner.start()
+    try:
+        ready.wait()
+        if failed:
+            raise failed[0]
+        yield started[0]
+    finally:
+        over.set()
+        runner.join()
+
+
+def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:
+    responses = json.loads((PROJECT / "infra/aws/gateway_responses.json").read_text())
+    cloud = CloudSettings(
+        project=PROJECT,
+        data=settings.data,
+        port=free_port(settings.port, "--port"),
+        moto_port=settings.moto_port,
+        template=PROJECT / "infra/aws/stack.json",
+        parameters={"Prefix": PREFIX},
+        gateway_responses=responses,
+        socket_paths=SOCKET_PATHS,
+        functions=FunctionSettings(CONCURRENCY, SECONDS),
+        schedule_speed=settings.schedule_speed,
+        reload=settings.reload,
+        say=settings.say,
+    )
+    origins = f"http://{ADDRESS}:{cloud.port} http://localhost:{cloud.port}"
+    environment = {
+        "BERTH_STAGE": "local",
+        "BERTH_PREFIX": PREFIX,
+        "BERTH_CONTROL_PRIVATE_KEY": control_key,
+        "BERTH_CONTROL_PUBLIC_KEY": public_key_of(control_key),
+        "BERTH_ALLOWED_ORIGINS": origins,
+        **settings.environment,
+    }
+    return replace(cloud, environment=environment)
+
+
+def _control_key(data: Path) -> str:
+    """The control plane's private key of this data folder, made at the first start."""
+    path = data / "control-key.pem"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(new_private_key())
+    (data / "control-key.pub").write_text(public_key_of(path.read_text()))
+    return path.read_text()
+
+
+def _agent_data(settings: BerthSettings, host_id: str) -> Path:
+    return settings.data / host_id
+
+
+def _enrol(berth: Berth, settings: BerthSettings, host_id: str) -> None:
+    """What an operator does for a new host: take its public key and make it known."""
+    folder = _agent_data(settings, host_id)
+    journal = folder / "journal.sqlite"
+    for leftover in folder.glob(journal.name + "*"):
+        leftover.unlink()
+    command = python("infra.hostagent", "keygen", "--data", str(folder))
+    key = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    (folder / "host-key.pub").write_text(key)
+    berth.operator("enrol-host", host_id, "--public-key", str(folder / "host-key.pub"))
+
+
+def _start_agent(berth: Berth, settings: BerthSettings, host_id: str, port: int) -> None:
+    sqs = berth.cloud.client("sqs")
+    queue_url = sqs.get_queue_url(QueueName=f"{PREFIX}-events.fifo")["QueueUrl"]
+    namespace = ["--engine-netns", berth.engine.netns] if berth.engine.netns else []
+    command = python(
+        "infra.hostagent", "serve", "--host-id", host_id, "--listen", f"{ADDRESS}:{port}",
+        "--data", str(_agent_data(settings, host_id)), "--engine", berth.engine.url, *namespace,
+        "--control-key", str(settings.data / "control-key.pub"), "--events-queue-url", queue_url,
+        "--dev", "--remove-on-stop", *settings.agent_options,
+    )  # fmt: skip
+    environment = {**os.environ, **berth.cloud.aws_environment, "PYTHONPATH": str(PROJECT)}
+    berth.agents[host_id] = Child(host_id, command, environment, settings.data / "logs" / f"{host_id}.log")
+
+
+async def _agent_ready(berth: Berth, settings: BerthSettings, host_id: str, port: int) -> None:
+    """Until the control plane has heard of the host, so that the first create is placed at once."""
+    ends = time.monotonic() + READY_SECONDS
+    log = settings.data / "logs" / f"{host_id}.log"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while time.monotonic() < ends and berth.agents[host_id].exit_code is None:
+            with contextlib.suppress(httpx.HTTPError):
+                await client.get(f"http://{ADDRESS}:{port}/v1/health")
+                if await asyncio.to_thread(_heard_of, berth, host_id):
+                    return
+            await asyncio.sleep(0.05)
+    reason = next((line for line in reversed(log.read_text().splitlines()) if line.startswith("error:")), "")
+    raise NotReady(f"{host_id} did not start: {reason or f'read {log}'}")
+
+
+def _heard_of(berth: Berth, host_id: str) -> bool:
+    found = berth.cloud.client("dynamodb").get_item(
+        TableName=f"{PREFIX}-hosts", Key={"host_id": {"S": host_id}}, ConsistentRead=True
+    )
+    return "report" in found.get("Item", {})

@@ -1,0 +1,49 @@
+"""moto's server as a process of its own: a port comes in, DynamoDB, SQS and the rest answer there.
+
+One lock round its DynamoDB handler: moto's transactions put back a copy of whole tables when a condition fails, and
+lose what others wrote meanwhile (reliability 0.2).
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from moto.dynamodb.responses import DynamoHandler
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def _locked(call_action: Callable[[DynamoHandler], Any]) -> Callable[[DynamoHandler], Any]:
+    """The same, one call at a time."""
+
+    def one_at_a_time(handler: DynamoHandler) -> Any:
+        with _ONE_AT_A_TIME:
+            return call_action(handler)
+
+    return one_at_a_time
+
+
+class _KeepAlive(WSGIRequestHandler):
+    """HTTP/1.1, so that clients keep their connections; no line per request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+def serve(port: int) -> None:
+    """Answer on loopback until the process ends."""
+    handler: Any = DynamoHandler
+    handler.call_action = _locked(handler.call_action)
+    application = DomainDispatcherApplication(create_backend_app)
+    make_server("127.0.0.1", port, application, threaded=True, request_handler=_KeepAlive).serve_forever()
+
+
+if __name__ == "__main__":
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    serve(int(sys.argv[1]))
