@@ -104,8 +104,8 @@ class DynamoContainers:
     def _rate_charge(self, user_id: str, rate: Rate, at: datetime) -> dict[str, Any]:
         second = _second_name(at)
         return self._row(user_id, _minute_key(at)).update(
-            f"ADD total :one, {second} :one SET #ttl = :ttl",
-            "(attribute_not_exists(total) OR total < :per_minute) AND "
+            f"ADD asked :one, {second} :one SET #ttl = :ttl",
+            "(attribute_not_exists(asked) OR asked < :per_minute) AND "
             f"(attribute_not_exists({second}) OR {second} < :per_second)",
             {
                 ":one": 1,
@@ -373,5 +373,5 @@ def _second_name(at: datetime) -> str:
 
 
 def _too_many(rate: Rate, row: Mapping[str, Any], at: datetime) -> RateLimited:
-    minute_full = int(row.get("total", 0)) >= rate.per_minute
+    minute_full = int(row.get("asked", 0)) >= rate.per_minute
     return RateLimited(60 - int(instant(at)[17:19]) if minute_full else 1)
