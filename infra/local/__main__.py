@@ -1,0 +1,139 @@
+"""`python -m infra.local up|demo|serve`: the local cloud from the command line."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from infra.ground.engine import engine_at
+from infra.ground.errors import GroundError
+from infra.ground.images import BaseImages
+from infra.local import demo, terminal
+from infra.local.berth import BerthSettings, open_berth
+from infra.local.cloud import CloudSettings, open_cloud
+from infra.local.errors import CloudError
+
+CACHE = Path(".berth/cache")
+
+
+def main() -> int:
+    """0 after a clean stop; 1 with one line that says what is wrong."""
+    parsed = _parser().parse_args()
+    console = Console()
+    try:
+        return int(parsed.work(parsed, console))
+    except (CloudError, GroundError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def up(parsed: argparse.Namespace, console: Console) -> int:
+    """Berth until Ctrl-C or SIGTERM."""
+    say = terminal.sayer(console)
+    settings = BerthSettings(
+        data=parsed.data,
+        port=parsed.port,
+        moto_port=parsed.moto_port,
+        agent_port=parsed.agent_port,
+        reload=True,
+        say=say,
+    )
+
+    async def run() -> None:
+        over = _signalled()
+        async with open_berth(settings, engine) as berth:
+            user = await asyncio.to_thread(berth.new_user)
+            (parsed.data / "environment").write_text(_shell_lines(berth.environment))
+            terminal.show_up(console, berth, user["token"], parsed.data)
+            await over.wait()
+            say("stopping")
+
+    with engine_at(parsed.data / "engine", say) as engine:
+        client = engine.client()
+        with contextlib.closing(client):
+            BaseImages(client, CACHE, say).ensure_bookworm()
+        asyncio.run(run())
+    say("stopped; nothing was left running")
+    return 0
+
+
+def show(parsed: argparse.Namespace, console: Console) -> int:
+    """One container from POST to gone."""
+    return demo.run(console, parsed.data, CACHE)
+
+
+def serve(parsed: argparse.Namespace, console: Console) -> int:
+    """Any Chalice app until Ctrl-C or SIGTERM."""
+    settings = CloudSettings(
+        project=parsed.project,
+        data=parsed.data,
+        port=parsed.port,
+        moto_port=parsed.moto_port,
+        template=parsed.template,
+        gateway_responses=json.loads(parsed.gateway_responses.read_text()) if parsed.gateway_responses else {},
+        reload=True,
+        say=terminal.sayer(console),
+    )
+
+    async def run() -> None:
+        over = _signalled()
+        async with open_cloud(settings) as cloud:
+            terminal.show_cloud(console, cloud)
+            await over.wait()
+
+    asyncio.run(run())
+    return 0
+
+
+def _signalled() -> asyncio.Event:
+    """Set at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the program at once."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        over.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told)
+    return over
+
+
+def _shell_lines(environment: dict[str, str]) -> str:
+    return "".join(f"export {name}={json.dumps(value)}\n" for name, value in environment.items())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="Berth's local cloud.")
+    verbs = parser.add_subparsers(required=True)
+    keep = verbs.add_parser("up", help="keep Berth running")
+    _ports(keep, Path(".berth/up"), port=8080)
+    keep.add_argument("--agent-port", type=int, default=0, help="the host agent's port (default: any free one)")
+    keep.set_defaults(work=up)
+    once = verbs.add_parser("demo", help="one container from POST to gone")
+    once.add_argument("--data", type=Path, default=Path(".berth/demo"), help="folder for everything it writes")
+    once.set_defaults(work=show)
+    other = verbs.add_parser("serve", help="run any Chalice app")
+    _ports(other, Path(".berth/serve"), port=8080)
+    other.add_argument("--project", type=Path, default=Path(), help="folder with app.py")
+    other.add_argument("--template", type=Path, help="CloudFormation template with its tables and queues")
+    other.add_argument("--gateway-responses", type=Path, help="JSON of API Gateway's own answers")
+    other.set_defaults(work=serve)
+    return parser
+
+
+def _ports(parser: argparse.ArgumentParser, data: Path, port: int) -> None:
+    parser.add_argument("--port", type=int, default=port, help=f"REST and WebSocket port (default {port}, 0: any)")
+    parser.add_argument("--moto-port", type=int, default=0, help="port of moto's server (default: any free one)")
+    parser.add_argument("--data", type=Path, default=data, help=f"folder for everything it writes (default {data})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What people see of the local cloud: a running cloud comes in, tables and lines to copy go out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.local.berth import Berth
+from infra.local.cloud import LocalCloud
+
+
+def sayer(console: Console) -> Callable[[str], None]:
+    """Tells a person one line."""
+
+    def say(line: str) -> None:
+        console.print(f"[dim]==>[/] {line}", highlight=False, soft_wrap=True)
+
+    return say
+
+
+def show_up(console: Console, berth: Berth, token: str, data: Path) -> None:
+    """Where everything listens, and lines to copy."""
+    table = Table(title="Berth is up", title_justify="left", show_header=False)
+    for name, where in _places(berth, data):
+        table.add_row(name, where)
+    console.print(table)
+    _copy(console, "A user of the free tier; its token, shown this once:", f"export BERTH_TOKEN={token}")
+    bearer = '-H "Authorization: Bearer $BERTH_TOKEN"'
+    _copy(
+        console,
+        "Create a container:",
+        f"curl -s -X POST {berth.url}/containers {bearer} -H 'Content-Type: application/json' "
+        '-d \'{"image":"debian:bookworm","name":"web"}\'',
+    )
+    _copy(console, "See it:", f"curl -s {berth.url}/containers {bearer}")
+    _copy(
+        console,
+        "Watch its stages (start this first, in another terminal):",
+        f".venv/bin/websockets '{berth.socket_url}?token='$BERTH_TOKEN",
+    )
+    _copy(
+        console,
+        "Be its operator:",
+        f"source {data}/environment && .venv/bin/python -m infra.aws.operator list-hosts",
+    )
+    console.print("\nCode changes are live at the next request. Ctrl-C stops everything.", highlight=False)
+
+
+def show_cloud(console: Console, cloud: LocalCloud) -> None:
+    """Where a plain Chalice app listens."""
+    table = Table(title="The local cloud is up", title_justify="left", show_header=False)
+    table.add_row("REST", cloud.url)
+    table.add_row("WebSocket", cloud.url.replace("http", "ws", 1))
+    table.add_row("AWS (moto)", cloud.aws_environment["AWS_ENDPOINT_URL"])
+    console.print(table)
+
+
+def _places(berth: Berth, data: Path) -> list[tuple[str, str]]:
+    engine = "private, ends with this" if berth.engine.owned else "the one that was running"
+    return [
+        ("REST", berth.url),
+        ("WebSocket", f"{berth.socket_url} and {berth.socket_url}/containers/events"),
+        ("AWS (moto)", berth.cloud.aws_environment["AWS_ENDPOINT_URL"]),
+        ("Docker engine", f"{berth.engine.url} ({berth.engine.version}, {engine})"),
+        ("Logs", str(data / "logs")),
+    ]
+
+
+def _copy(console: Console, heading: str, line: str) -> None:
+    """A line to copy is never wrapped, coloured or framed."""
+    console.print(f"\n[bold]{heading}[/]", highlight=False)
+    console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
