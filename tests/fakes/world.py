@@ -1,0 +1,135 @@
+"""Queues, agents and sockets in memory, with faults to order; and all services wired to fakes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.contract.agent_api import ContainerSpec, Removal
+from chalicelib.contract.commands import Command
+from chalicelib.contract.events import Event
+from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
+from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
+from chalicelib.domain.host import Host
+from chalicelib.services.fanout import FanOut
+from chalicelib.services.keyring import Keyring
+from chalicelib.services.lifecycle import Lifecycle
+from chalicelib.services.provisioning import Provisioning
+from chalicelib.services.status import StatusWriter
+from chalicelib.services.subscriptions import Subscriptions
+from chalicelib.services.sweep import Sweep
+from chalicelib.services.tokens import Tokens
+from tests.builders import PLENTY, a_report
+from tests.fakes.clock import FakeClock, FakeIds
+from tests.fakes.stores import MemoryConnections, MemoryContainers, MemoryHosts, MemoryTokens
+
+
+@dataclass
+class ListQueue:
+    """A queue as the list of what was sent; `down` makes it refuse."""
+
+    sent: list[tuple[Any, int]] = field(default_factory=list)
+    down: bool = False
+
+    def send(self, message: Command | Event, attempt: int = 0) -> None:
+        if self.down:
+            raise Busy("the queue refused")
+        self.sent.append((message, attempt))
+
+    @property
+    def messages(self) -> list[Any]:
+        return [message for message, _ in self.sent]
+
+
+@dataclass
+class FakeAgents:
+    """Hosts' agents; `refusing` and `unreachable` by host id."""
+
+    created: list[tuple[str, ContainerSpec]] = field(default_factory=list)
+    deleted: list[tuple[str, Removal]] = field(default_factory=list)
+    refusing: dict[str, str] = field(default_factory=dict)
+    unreachable: set[str] = field(default_factory=set)
+
+    def create(self, host: Host, spec: ContainerSpec) -> None:
+        self._check(host)
+        self.created.append((host.id, spec))
+
+    def delete(self, host: Host, removal: Removal) -> None:
+        self._check(host)
+        self.deleted.append((host.id, removal))
+
+    def _check(self, host: Host) -> None:
+        if host.id in self.unreachable:
+            raise AgentUnreachable(host.id)
+        if host.id in self.refusing:
+            raise AgentRefused(self.refusing[host.id])
+
+
+@dataclass
+class MemorySockets:
+    """What each connection heard; `gone` and `stuck` by connection id; `on_send` is told before each frame."""
+
+    heard: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
+    closed: list[str] = field(default_factory=list)
+    on_send: Callable[[str], None] = lambda _connection_id: None
+
+    def send(self, connection_id: str, text: str) -> None:
+        self.on_send(connection_id)
+        if connection_id in self.gone:
+            raise ConnectionGone(connection_id)
+        if connection_id in self.stuck:
+            raise ConnectionStuck(connection_id)
+        self.heard.setdefault(connection_id, []).append(json.loads(text))
+
+    def close(self, connection_id: str) -> None:
+        self.closed.append(connection_id)
+        self.gone.add(connection_id)
+
+
+CONTROL_KEY = new_private_key()
+HOST_KEY = new_private_key()
+
+
+class World:
+    """Every service over fakes, with one enrolled host that has reported."""
+
+    def __init__(self, hosts: int = 1) -> None:
+        self.clock = FakeClock()
+        self.ids = FakeIds()
+        self.hosts = MemoryHosts()
+        self.containers = MemoryContainers(self.hosts)
+        self.tokens_store = MemoryTokens()
+        self.connections = MemoryConnections()
+        self.commands = ListQueue()
+        self.events = ListQueue()
+        self.agents = FakeAgents()
+        self.sockets = MemorySockets()
+        for number in range(1, hosts + 1):
+            self.hosts.enrol(f"host-{number}", public_key_of(HOST_KEY))
+            self.hosts.heartbeat(f"host-{number}", a_report(), self.clock.now())
+        self.lifecycle = Lifecycle(self.containers, self.commands, self.clock, self.ids, PLENTY)
+        self.provisioning = Provisioning(self.containers, self.hosts, self.agents, self.events, self.clock, self.ids)
+        self.tokens = Tokens(self.tokens_store, self.connections, self.sockets, self.clock, self.ids, 5)
+        self.subscriptions = Subscriptions(
+            self.connections, self.containers, self.events, self.sockets, self.clock, limit=10
+        )
+        self.fanout = FanOut(self.connections, self.sockets, self.clock)
+        self.status = StatusWriter(
+            self.containers,
+            self.hosts,
+            Keyring(self.hosts, public_key_of(CONTROL_KEY)),
+            self.subscriptions,
+            self.fanout,
+            self.clock,
+        )
+        self.sweep = Sweep(self.containers, self.commands, self.events, self.clock)
+
+    def from_host(self, event: Event, host_id: str = "host-1") -> None:
+        """Have the status writer record an event that this host signed."""
+        self.status.record(seal(event, host_id, HOST_KEY))
+
+    def from_control_plane(self, event: Event) -> None:
+        """Have the status writer record an event of the control plane."""
+        self.status.record(seal(event, CONTROL_PLANE, CONTROL_KEY))
