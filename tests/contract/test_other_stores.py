@@ -1,0 +1,213 @@
+"""`HostStore`, `TokenStore` and `ConnectionStore`: the same promises asked of memory and DynamoDB."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from chalicelib.adapters.dynamodb.connections import DynamoConnections
+from chalicelib.adapters.dynamodb.hosts import DynamoHosts
+from chalicelib.adapters.dynamodb.tokens import DynamoTokens
+from chalicelib.domain.errors import NotFound, RateLimited
+from chalicelib.ports import ConnectionStore, HostStore, TokenStore
+from tests.aws import Aws
+from tests.builders import NOW, a_connection, a_report, a_token
+from tests.fakes.stores import MemoryConnections, MemoryHosts, MemoryTokens
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def hosts(request: pytest.FixtureRequest) -> HostStore:
+    if request.param == "memory":
+        return MemoryHosts()
+    aws: Aws = request.getfixturevalue("stack")
+    return DynamoHosts(aws.client("dynamodb"), aws.table("hosts"), shards=3)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def tokens(request: pytest.FixtureRequest) -> TokenStore:
+    if request.param == "memory":
+        return MemoryTokens()
+    aws: Aws = request.getfixturevalue("stack")
+    return DynamoTokens(aws.client("dynamodb"), aws.table("tokens"))
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def connections(request: pytest.FixtureRequest) -> ConnectionStore:
+    if request.param == "memory":
+        return MemoryConnections()
+    aws: Aws = request.getfixturevalue("stack")
+    return DynamoConnections(aws.client("dynamodb"), aws.table("connections"))
+
+
+def test_a_host_is_a_candidate_once_it_has_reported(hosts: HostStore) -> None:
+    host_id = f"host-{uuid.uuid4().hex}"
+    hosts.enrol(host_id, "key")
+
+    assert host_id not in [host.id for host in hosts.candidates()]
+
+    hosts.heartbeat(host_id, a_report(memory_mb=4321), NOW)
+
+    [found] = [host for host in hosts.candidates() if host.id == host_id]
+    assert found == hosts.get(host_id)
+    assert found.report == a_report(memory_mb=4321)
+    assert found.received_at == NOW
+
+
+def test_a_host_that_was_not_enrolled_cannot_report(hosts: HostStore) -> None:
+    with pytest.raises(NotFound):
+        hosts.heartbeat("stranger", a_report(), NOW)
+    with pytest.raises(NotFound):
+        hosts.get("stranger")
+
+
+def test_a_new_key_replaces_the_old_and_the_rest_stays(hosts: HostStore) -> None:
+    hosts.enrol("host-key", "old")
+    hosts.heartbeat("host-key", a_report(), NOW)
+
+    hosts.enrol("host-key", "new")
+
+    assert hosts.get("host-key").public_key == "new"
+    assert hosts.get("host-key").report is not None
+
+
+def test_a_token_is_found_by_its_hash_alone(tokens: TokenStore, user: str) -> None:
+    token = replace(a_token(user_id=user), hash=uuid.uuid4().hex)
+    tokens.add(token)
+
+    assert tokens.by_hash(token.hash) == token
+    with pytest.raises(NotFound):
+        tokens.by_hash(token.id)
+
+
+def test_a_users_tokens_are_listed_newest_first_without_revoked_ones(tokens: TokenStore, user: str) -> None:
+    old, middle, new = (replace(a_token(user_id=user), hash=uuid.uuid4().hex) for _ in range(3))
+    for token in (middle, new, old):
+        tokens.add(token)
+
+    tokens.revoke(user, middle.id)
+
+    assert [token.id for token in tokens.of_user(user)] == [new.id, old.id]
+    assert tokens.by_hash(middle.hash).revoked
+
+
+def test_a_token_is_revoked_by_its_owner_and_once(tokens: TokenStore, user: str) -> None:
+    token = replace(a_token(user_id=user), hash=uuid.uuid4().hex)
+    tokens.add(token)
+
+    with pytest.raises(NotFound):
+        tokens.revoke("somebody-else", token.id)
+    tokens.revoke(user, token.id)
+    with pytest.raises(NotFound):
+        tokens.revoke(user, token.id)
+
+
+def test_a_ticket_is_taken_by_one_of_twenty(tokens: TokenStore) -> None:
+    ticket = uuid.uuid4().hex
+    tokens.add_ticket(ticket, "token-hash", NOW + timedelta(seconds=30))
+
+    def take(_number: int) -> str:
+        try:
+            return tokens.take_ticket(ticket, NOW)
+        except NotFound:
+            return "not found"
+
+    with ThreadPoolExecutor(20) as pool:
+        found = sorted(pool.map(take, range(20)))
+
+    assert found == ["not found"] * 19 + ["token-hash"]
+
+
+def test_a_late_ticket_is_not_found(tokens: TokenStore) -> None:
+    ticket = uuid.uuid4().hex
+    tokens.add_ticket(ticket, "token-hash", NOW + timedelta(seconds=30))
+
+    with pytest.raises(NotFound):
+        tokens.take_ticket(ticket, NOW + timedelta(seconds=30))
+
+
+def test_a_ticket_is_no_token(tokens: TokenStore) -> None:
+    ticket = uuid.uuid4().hex
+    tokens.add_ticket(ticket, "token-hash", NOW + timedelta(seconds=30))
+
+    with pytest.raises(NotFound):
+        tokens.by_hash(ticket)
+
+
+def test_guests_of_an_address_are_counted_until_midnight(tokens: TokenStore) -> None:
+    address = uuid.uuid4().hex
+    for _ in range(2):
+        tokens.count_guest(address, 2, NOW)
+
+    with pytest.raises(RateLimited) as refused:
+        tokens.count_guest(address, 2, NOW)
+
+    assert refused.value.retry_after == 12 * 3600
+    tokens.count_guest(address, 2, NOW + timedelta(days=1))
+
+
+def test_a_connection_is_found_by_id_and_by_user_until_forgotten(connections: ConnectionStore, user: str) -> None:
+    connection = a_connection(f"{uuid.uuid4().hex}=", user_id=user)
+    connections.add(connection, 10)
+
+    assert connections.get(connection.id, NOW) == connection
+    assert connections.of_user(user, NOW) == [connection]
+
+    connections.forget(connection)
+
+    assert connections.of_user(user, NOW) == []
+    with pytest.raises(NotFound):
+        connections.get(connection.id, NOW)
+    connections.forget(connection)
+
+
+def test_an_expired_connection_is_never_returned(connections: ConnectionStore, user: str) -> None:
+    connection = a_connection(f"{uuid.uuid4().hex}=", user_id=user)
+    connections.add(connection, 10)
+    late = NOW + timedelta(hours=2)
+
+    assert connections.of_user(user, late) == []
+    with pytest.raises(NotFound):
+        connections.get(connection.id, late)
+
+
+def test_a_user_has_no_more_connections_than_allowed_even_at_once(connections: ConnectionStore, user: str) -> None:
+    def add(_number: int) -> str:
+        try:
+            connections.add(a_connection(f"{uuid.uuid4().hex}=", user_id=user), 4)
+        except RateLimited:
+            return "refused"
+        return "added"
+
+    added = [add(number) for number in range(3)].count("added")
+    with ThreadPoolExecutor(8) as pool:
+        added += list(pool.map(add, range(8))).count("added")
+
+    assert added <= 4
+    assert len(connections.of_user(user, NOW)) == added
+
+
+def test_flag_and_strikes_are_kept(connections: ConnectionStore, user: str) -> None:
+    connection = a_connection(f"{uuid.uuid4().hex}=", user_id=user)
+    connections.add(connection, 10)
+
+    connections.mark_listed(connection)
+    connections.strike(connection, 3)
+
+    assert connections.get(connection.id, NOW) == replace(connection, listed=True, strikes=3)
+
+
+def test_a_connection_that_is_gone_is_not_brought_back(connections: ConnectionStore, user: str) -> None:
+    connection = a_connection(f"{uuid.uuid4().hex}=", user_id=user)
+
+    connections.strike(connection, 1)
+    with pytest.raises(NotFound):
+        connections.mark_listed(connection)
+
+    assert connections.of_user(user, NOW) == []
