@@ -82,7 +82,7 @@ class ContainerStore(Protocol):
         """
 
     def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
-        """Write a change and its frames in one transaction, if the record still has `before`'s seq and status.
+        """Write a change and its frames in one transaction, if the record is still at `before`'s version.
 
         Host room is released when `after.reserved` is false and `before`'s was true; with `release` also name
         and quota (M7). A record in `deleted` and its log fade 24 h later. StaleWrite otherwise.

@@ -1,6 +1,13 @@
-"""For every suite: no real AWS account can be reached, and in-process moto gets along with boto3."""
+"""For every suite: no real AWS account can be reached; one engine and one registry serve all who ask."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
+
+from infra.ground.engine import Engine
+from infra.ground.registry import Registry, registry_at
+from tests.engines import DATA, engine_for_tests, say
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="testing",
@@ -12,3 +19,15 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with engine_for_tests() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def registry(engine: Engine) -> Iterator[Registry]:
+    with registry_at(DATA / "registry", engine, say) as running:
+        yield running

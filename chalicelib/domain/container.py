@@ -30,6 +30,8 @@ class Container(BaseModel):
     network_mode: NetworkMode = NetworkMode.DEFAULT
     allowed_domains: list[str] = Field(default_factory=list)
 
+    version: int = 0
+    """Rises with every write, so that no writer overwrites what it has not seen (M2)."""
     status: Status = Status.CREATING
     stage: Stage | None = None
     progress: int = 0

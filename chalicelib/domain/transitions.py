@@ -80,6 +80,7 @@ class _Draft:
 
     def numbered(self, event: AboutContainer) -> Change:
         self.set(
+            version=self.before.version + 1,
             number=event.number or self.after.number,
             change_id=identity(event),
             change_seq=self.before.seq + 1,

@@ -355,6 +355,18 @@ def test_a_change_of_an_older_record_is_refused(stores: Stores, user: str) -> No
         stores.containers.apply(change.before, change.after, change.frames, release=False)
 
 
+def test_a_change_does_not_undo_what_was_written_meanwhile(stores: Stores, user: str) -> None:
+    container = stores.created(user)
+    change = validated(container)
+    host_id = stores.a_host()
+    stores.containers.place(container, stores.hosts.get(host_id), NOW)
+
+    with pytest.raises(StaleWrite):
+        stores.containers.apply(change.before, change.after, change.frames, release=False)
+
+    assert stores.containers.get(user, container.id).host_id == host_id
+
+
 def test_a_failure_gives_back_the_hosts_room_but_neither_name_nor_place(stores: Stores, user: str) -> None:
     host_id = stores.a_host()
     placed = stores.containers.place(stores.created(user, name="web"), stores.hosts.get(host_id), NOW)

@@ -125,8 +125,8 @@ class MemoryContainers:
                 raise StaleWrite("no longer live")
             changes = {"status": Status.DELETING, "due_at": at, "attempt": 0}
             self._give_back(now)
-            self.records[now.user_id, now.id] = now.model_copy(update=changes)
-            return container.model_copy(update=changes)
+            self.records[now.user_id, now.id] = _next(now, changes)
+            return _next(container, changes)
 
     def _give_back(self, container: Container) -> None:
         del self.names[container.user_id, container.name]
@@ -142,8 +142,8 @@ class MemoryContainers:
                 raise HostFull(host.id)
             self.hosts.hold(host.id, container, +1)
             changes = {"host_id": host.id, "reserved": True}
-            self.records[now.user_id, now.id] = now.model_copy(update=changes)
-            return container.model_copy(update=changes)
+            self.records[now.user_id, now.id] = _next(now, changes)
+            return _next(container, changes)
 
     def unplace(self, container: Container) -> Container:
         with self.lock, self.hosts.lock:
@@ -153,14 +153,13 @@ class MemoryContainers:
                 raise StaleWrite("no longer creating on that host")
             self.hosts.hold(now.host_id, now, -1)
             changes = {"host_id": None, "generation": now.generation + 1, "number": 0, "reserved": False}
-            self.records[now.user_id, now.id] = now.model_copy(update=changes)
-            return container.model_copy(update=changes)
+            self.records[now.user_id, now.id] = _next(now, changes)
+            return _next(container, changes)
 
     def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
         with self.lock, self.hosts.lock:
             now = self.get(before.user_id, before.id)
-            then = (before.seq, before.status, before.generation)
-            if (now.seq, now.status, now.generation) != then:
+            if now.version != before.version:
                 raise StaleWrite("the record has moved on")
             if before.reserved and not after.reserved and before.host_id is not None:
                 self.hosts.hold(before.host_id, before, -1)
@@ -176,8 +175,8 @@ class MemoryContainers:
             if (now.status, now.generation, now.attempt) != then:
                 raise StaleWrite("the record has moved on")
             changes = {"due_at": due_at, "attempt": attempt}
-            self.records[now.user_id, now.id] = now.model_copy(update=changes)
-            return container.model_copy(update=changes)
+            self.records[now.user_id, now.id] = _next(now, changes)
+            return _next(container, changes)
 
     def due(self, before: datetime, limit: int) -> list[Container]:
         waiting = [each for each in list(self.records.values()) if each.due_at and each.due_at <= before]
@@ -185,6 +184,10 @@ class MemoryContainers:
 
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         return [frame for frame in self.log.get(container_id, []) if frame.seq > seq]
+
+
+def _next(container: Container, changes: dict[str, Any]) -> Container:
+    return container.model_copy(update={**changes, "version": container.version + 1})
 
 
 class MemoryTokens:

@@ -132,15 +132,16 @@ class DynamoContainers:
         return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)
 
     def begin_delete(self, container: Container, at: datetime) -> Container:
-        deleting = container.model_copy(update={"status": Status.DELETING, "due_at": at, "attempt": 0})
+        deleting = _next(container, status=Status.DELETING, due_at=at, attempt=0)
         record = self._record(container).update(
-            "SET #status = :deleting, due_at = :due, due_shard = :shard, attempt = :zero",
+            "SET #status = :deleting, due_at = :due, due_shard = :shard, attempt = :zero ADD version :one",
             "#status IN (:creating, :running, :stopped, :error)",
             {
                 ":deleting": Status.DELETING.value,
                 ":due": at,
                 ":shard": due_shard(container.id),
                 ":zero": 0,
+                ":one": 1,
                 **{f":{status.value}": status.value for status in LIVE},
             },
             {"#status": "status"},
@@ -157,13 +158,14 @@ class DynamoContainers:
         ]
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
-        placed = container.model_copy(update={"host_id": host.id, "reserved": True})
+        placed = _next(container, host_id=host.id, reserved=True)
         claim = self._record(container).update(
-            "SET host_id = :host, reserved = :true",
+            "SET host_id = :host, reserved = :true ADD version :one",
             "attribute_not_exists(host_id) AND #status = :creating AND generation = :generation",
             {
                 ":host": host.id,
                 ":true": True,
+                ":one": 1,
                 ":creating": Status.CREATING.value,
                 ":generation": container.generation,
             },
@@ -210,12 +212,13 @@ class DynamoContainers:
             raise StaleWrite("not placed")
         generation = container.generation + 1
         record = self._record(container).update(
-            "SET generation = :next, #number = :zero, reserved = :false REMOVE host_id",
+            "SET generation = :next, #number = :zero, reserved = :false REMOVE host_id ADD version :one",
             "#status = :creating AND host_id = :host AND generation = :generation",
             {
                 ":next": generation,
                 ":zero": 0,
                 ":false": False,
+                ":one": 1,
                 ":creating": Status.CREATING.value,
                 ":host": container.host_id,
                 ":generation": container.generation,
@@ -224,17 +227,13 @@ class DynamoContainers:
         )
         if transact(self._client, [record, self._unreserve(container, container.host_id)]) is not None:
             raise StaleWrite("no longer creating on that host")
-        changes = {"host_id": None, "generation": generation, "number": 0, "reserved": False}
-        return container.model_copy(update=changes)
+        return _next(container, host_id=None, generation=generation, number=0, reserved=False)
 
     def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
         values = _record_item(after)
         if after.status is Status.DELETED:
             values["ttl"] = epoch(frames[-1].timestamp + KEPT)
-        same = {":seq": before.seq, ":status": before.status.value, ":generation": before.generation}
-        condition = "seq = :seq AND #status = :status AND generation = :generation"
-        names = {"#status": "status"}
-        writes = [self._record(after).put(values, condition, same, names)]
+        writes = [self._record(after).put(values, "version = :version", {":version": before.version})]
         writes += [self._log(after, frame) for frame in frames]
         if before.reserved and not after.reserved and before.host_id is not None:
             writes.append(self._unreserve(before, before.host_id))
@@ -256,14 +255,15 @@ class DynamoContainers:
         return Row(self._events, {"container_id": container.id, "seq": frame.seq}).put(values)
 
     def postpone(self, container: Container, due_at: datetime, attempt: int) -> Container:
-        postponed = container.model_copy(update={"due_at": due_at, "attempt": attempt})
+        postponed = _next(container, due_at=due_at, attempt=attempt)
         change = self._record(container).update(
-            "SET due_at = :due, due_shard = :shard, attempt = :attempt",
+            "SET due_at = :due, due_shard = :shard, attempt = :attempt ADD version :one",
             "#status = :status AND generation = :generation AND attempt = :before",
             {
                 ":due": due_at,
                 ":shard": due_shard(container.id),
                 ":attempt": attempt,
+                ":one": 1,
                 ":status": container.status.value,
                 ":generation": container.generation,
                 ":before": container.attempt,
@@ -339,6 +339,11 @@ class DynamoContainers:
 def due_shard(container_id: str) -> int:
     """The part of the due index that holds this container."""
     return zlib.crc32(container_id.encode()) % DUE_SHARDS
+
+
+def _next(container: Container, **changes: Any) -> Container:
+    """The record with these changes, as the next version."""
+    return container.model_copy(update={**changes, "version": container.version + 1})
 
 
 def _record_item(container: Container) -> dict[str, Any]:
