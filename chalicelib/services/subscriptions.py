@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.contract.events import ListRequested
@@ -116,20 +116,20 @@ class Subscriptions:
             self._bad_frame(connection)
 
     def _reply(self, connection: Connection, text: str) -> None:
-        self.sockets.send(connection.id, text)
         if connection.strikes:
             self.connections.strike(connection, 0)
+        self.sockets.send(connection.id, text)
 
     def _bad_frame(self, connection: Connection) -> None:
+        """Counted before it is answered, so that a client that waits for answers is counted rightly."""
         strikes = connection.strikes + 1
+        self.connections.strike(connection, strikes)
         error = 'expected a JSON object with "type": "ping" or "list"'
         self.sockets.send(connection.id, _text({"type": "error", "error": error, "code": "bad_frame"}))
         if strikes >= STRIKES:
             log.info("connection closed after bad frames", extra={"connection": connection.id})
             self.connections.forget(connection)
             self.sockets.close(connection.id)
-        else:
-            self.connections.strike(replace(connection, strikes=strikes), strikes)
 
     def close(self, connection_id: str) -> None:
         """The connection is closed: forget it."""

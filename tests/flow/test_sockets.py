@@ -1,5 +1,6 @@
 """Subscribers: how they get in, what they hear first, and what happens to those who misbehave or leave."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,8 @@ from tests.flow.conftest import User, frames
 
 def status_of(url: str, **options: Any) -> int:
     """The HTTP status that an upgrade is refused with."""
-    with pytest.raises(InvalidStatus) as refused:
-        connect(url, proxy=None, **options)
+    with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None, **options):
+        pass
     return refused.value.response.status_code
 
 
@@ -74,13 +75,11 @@ def test_a_browser_page_from_elsewhere_is_refused(user: User) -> None:
 
 
 def test_the_eleventh_connection_of_a_user_is_refused(user: User) -> None:
-    sockets = [user.subscribe() for _ in range(10)]
+    with contextlib.ExitStack() as open_sockets:
+        for _ in range(10):
+            open_sockets.enter_context(user.subscribe())
 
-    url = f"{user.berth.socket_url}?token={user.token}"
-    assert status_of(url) == 429
-
-    for socket in sockets:
-        socket.close()
+        assert status_of(f"{user.berth.socket_url}?token={user.token}") == 429
 
 
 def test_ping_is_answered_and_a_list_on_request(user: User) -> None:
