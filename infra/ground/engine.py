@@ -26,6 +26,7 @@ MIRROR = "http://127.0.0.1:5000"
 """Where a private engine looks first for images of the public registry: a registry in its own namespace, if any."""
 
 _PR_SET_PDEATHSIG = 1
+_ENGINE_PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "containerd-shim", "docker-proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +143,12 @@ class PrivateEngine:
 
     def _end_leftovers(self) -> None:
         """Processes of an engine whose starter died: dockerd first, so that it stops what it runs."""
-        for wanted in ("dockerd", ""):
-            pids = [pid for pid in _processes_naming(str(self._run)) if wanted in _command_line(pid)]
+        for programs in (("dockerd",), _ENGINE_PROGRAMS):
+            pids = _processes(programs, str(self._run))
             for pid in pids:
                 _signal(pid, signal.SIGTERM)
             _await_end(pids)
-        for pid in _processes_naming(str(self._run)):
+        for pid in _processes(_ENGINE_PROGRAMS, str(self._run)):
             _signal(pid, signal.SIGKILL)
 
 
@@ -175,9 +176,14 @@ def _terminate(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _processes_naming(text: str) -> list[int]:
+def _processes(programs: tuple[str, ...], text: str) -> list[int]:
+    """Processes of these programs, and of no others, whose command line has this text."""
     pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-    return [pid for pid in pids if pid != os.getpid() and text in _command_line(pid)]
+    return [pid for pid in pids if text in _command_line(pid) and _program(pid) in programs]
+
+
+def _program(pid: int) -> str:
+    return Path(_command_line(pid).partition(" ")[0]).name
 
 
 def _command_line(pid: int) -> str:

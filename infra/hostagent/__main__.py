@@ -1,6 +1,7 @@
 """`python -m infra.hostagent serve|keygen`: the host agent's process."""
 
 import logging
+import signal
 import sys
 
 import uvicorn
@@ -27,6 +28,9 @@ def main() -> int:
     except CannotStart as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops at a signal and raises it again afterwards: the clean stop below must still run
+        signal.signal(number, lambda *_: None)
     agent.start()
     log.info("agent listening", extra={"host": settings.host_id, "endpoint": settings.endpoint})
     try:

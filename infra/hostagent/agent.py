@@ -58,7 +58,8 @@ class Agent:
 
     def _keeper(self, cores: int) -> Keeper:
         pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds)
-        place = Place(self._settings.host_id, self._settings.network, cores)
+        settings = self._settings
+        place = Place(settings.host_id, settings.network, cores, settings.engine_patience_seconds)
         creation = Creation(
             self._engine, self._journal, pulls, threading.Semaphore(max(2, cores)), place, self._outbox.wake
         )

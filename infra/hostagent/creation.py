@@ -19,9 +19,6 @@ from infra.hostagent.pulls import Pulls
 
 log = logging.getLogger("berth.agent.creation")
 
-ENGINE_PATIENCE_SECONDS = 45.0
-"""How long a creation waits for an engine that does not answer before it fails."""
-
 RETRY_SECONDS = 0.5
 
 Answer = TypeVar("Answer")
@@ -38,6 +35,8 @@ class Place:
     host_id: str
     network: str
     cores: int
+    engine_patience_seconds: float
+    """How long a creation waits for an engine that does not answer before it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Creation:
             self._fail(intent, spec, error, pulling=stage.pulling)
 
     def _make(self, intent: Intent, spec: ContainerSpec, stage: "_Stage") -> None:
-        patience = _Patience(intent)
+        patience = _Patience(intent, self.place.engine_patience_seconds)
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
             self._have_image(intent, spec, patience)
@@ -179,7 +178,8 @@ class _Stage:
 class _Patience:
     """Asks the engine again while it is down, but neither too long nor past the creation's deadline."""
 
-    def __init__(self, intent: Intent) -> None:
+    def __init__(self, intent: Intent, engine_seconds: float) -> None:
+        self._engine_seconds = engine_seconds
         self._deadline = time.monotonic() + (intent.deadline - time.time())
 
     def left(self) -> float:
@@ -188,7 +188,7 @@ class _Patience:
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """The engine's answer; EngineDown after too long without one, TimedOut at the deadline."""
-        gives_up = time.monotonic() + ENGINE_PATIENCE_SECONDS
+        gives_up = time.monotonic() + self._engine_seconds
         while True:
             if self.left() <= 0:
                 raise TimedOut

@@ -4,7 +4,7 @@ The engine answers most pull errors with the same status, so its text decides; t
 """
 
 from chalicelib.contract.causes import Actor, Cause, Code
-from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, ImageMissing
+from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, ImageMissing, NotThere
 
 _BY_TEXT: tuple[tuple[str, Code], ...] = (
     ("manifest unknown", Code.IMAGE_NOT_FOUND),
@@ -62,7 +62,7 @@ def _code(error: Exception, *, pulling: bool) -> Code:
         return Code.IMAGE_TIMEOUT
     if isinstance(error, TimedOut):
         return Code.TIMEOUT
-    if isinstance(error, ImageMissing):
+    if isinstance(error, ImageMissing) or (pulling and isinstance(error, NotThere)):
         return Code.IMAGE_NOT_FOUND
     if isinstance(error, EngineRefused):
         return _code_of_text(error.text.lower(), pulling=pulling)

@@ -10,7 +10,9 @@ from typing import Any
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
 
 _START = PROGRESS[Stage.PULLING]
-_SHARE = {"Download complete": 0.5, "Verifying Checksum": 0.5, "Pull complete": 1.0, "Already exists": 1.0}
+_SHARE = {"Download complete": 0.5, "Verifying Checksum": 0.5, "Pull complete": 1.0}
+_THERE = "Already exists"
+"""Layers that are on the host already are told of before the others are known, and so do not count."""
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class PullProgress:
     def take(self, line: dict[str, Any]) -> int:
         """Per cent after this line, from the start of the stage to just below its end."""
         layer, status = line.get("id"), str(line.get("status", ""))
+        if status == _THERE:
+            return self._highest
         if layer and not status.startswith("Pulling from"):
             self._shares[layer] = max(self._shares.get(layer, 0.0), self._share(layer, status, line))
         self._highest = max(self._highest, self._percent())

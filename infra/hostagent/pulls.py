@@ -12,12 +12,14 @@ from infra.hostagent.pull_progress import PullProgress
 
 log = logging.getLogger("berth.agent.pulls")
 
-TICK_SECONDS = 0.25
+TICK_SECONDS = 0.2
 """How often a waiter is told; no image is so small that more would help."""
 
 
 @dataclass(slots=True)
 class _Pull:
+    ends: float | None = None
+    """Monotonic time when it has taken too long; None while it waits for its turn."""
     percent: int = 15
     error: Exception | None = None
     done: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +58,10 @@ class Pulls:
                     return
             if finished:
                 break
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if pull.ends is not None and now > pull.ends:
+                raise PullTimedOut
+            if now > deadline:
                 raise TimedOut
         if pull.error is not None:
             raise pull.error
@@ -80,16 +85,17 @@ class Pulls:
                     del self._running[image]
 
     def _run(self, image: str, pull: _Pull) -> None:
-        ends = time.monotonic() + self._seconds
         try:
             with self._slots:
-                self._pull(image, pull, ends)
+                pull.ends = time.monotonic() + self._seconds
+                self._pull(image, pull)
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits
             pull.error = error
         finally:
             pull.done.set()
 
-    def _pull(self, image: str, pull: _Pull, ends: float) -> None:
+    def _pull(self, image: str, pull: _Pull) -> None:
+        """Until it is there, or nobody waits for it any more: then the engine is let go of at its next word."""
         progress = PullProgress()
         lines = self._engine.pull(image)
         for line in lines:
@@ -97,5 +103,3 @@ class Pulls:
             if pull.abandoned.is_set():
                 log.info("pull given up", extra={"image": image})
                 return
-            if time.monotonic() > ends:
-                raise PullTimedOut

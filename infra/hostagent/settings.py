@@ -24,6 +24,7 @@ class Settings:
     pull_seconds: float
     heartbeat_seconds: float
     look_seconds: float
+    engine_patience_seconds: float
     resolv_conf: Path
 
     @property
@@ -53,6 +54,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument("--pull-seconds", type=float, default=240.0, help="longest pull")
     serve.add_argument("--heartbeat-seconds", type=float, default=10.0, help="between two heartbeats")
     serve.add_argument("--look-seconds", type=float, default=10.0, help="between two looks at the engine")
+    serve.add_argument(
+        "--engine-patience-seconds", type=float, default=45.0, help="how long a creation waits for a silent engine"
+    )
     serve.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the engine's resolvers")
     return parser.parse_args(arguments)
 
@@ -76,5 +80,6 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         pull_seconds=parsed.pull_seconds,
         heartbeat_seconds=parsed.heartbeat_seconds,
         look_seconds=parsed.look_seconds,
+        engine_patience_seconds=parsed.engine_patience_seconds,
         resolv_conf=parsed.resolv_conf,
     )

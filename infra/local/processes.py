@@ -39,6 +39,11 @@ class Child:
         """None while it runs."""
         return self._process.poll()
 
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, seconds: float = 10.0) -> None:
         """Ask it to end, and end it after that many seconds."""
         if self.exit_code is None:

@@ -1,0 +1,168 @@
+"""An agent as a real process, and what a control plane does with it: signed calls in, verified events out."""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chalicelib.contract.agent_api import ContainerSpec, Removal
+from chalicelib.contract.events import AboutContainer, Heartbeat
+from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
+from infra.ground.engine import Engine
+from infra.hostagent.keys import host_key
+from infra.local.processes import Child
+from tests.aws import ROOT, Aws
+from tests.fakes.world import CONTROL_KEY
+
+PATIENCE_SECONDS = 40
+
+
+@dataclass
+class RunningAgent:
+    """One agent process on an engine."""
+
+    engine: Engine
+    aws: Aws
+    data: Path
+    options: tuple[str, ...] = ()
+    host_id: str = field(default_factory=lambda: f"h{uuid.uuid4().hex[:6]}")
+    events: list[AboutContainer] = field(default_factory=list)
+    heartbeats: list[Heartbeat] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.data.mkdir(parents=True, exist_ok=True)
+        (self.data / "control.pub").write_text(public_key_of(CONTROL_KEY))
+        self.queue_url = self.aws.queue_url("events")
+        self.sqs = self.aws.client("sqs")
+        self.child = self.start()
+
+    def start(self) -> Child:
+        namespace = ["--engine-netns", self.engine.netns] if self.engine.netns else []
+        command = [
+            sys.executable, "-m", "infra.hostagent", "serve", "--host-id", self.host_id,
+            "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), "--engine", self.engine.url, *namespace,
+            "--control-key", str(self.data / "control.pub"), "--events-queue-url", self.queue_url, "--dev",
+            "--remove-on-stop", "--look-seconds", "1", "--heartbeat-seconds", "1", *self.options,
+        ]  # fmt: skip
+        environment = os.environ | {"AWS_ENDPOINT_URL": self.aws.endpoint, "PYTHONPATH": str(ROOT)}
+        self.child = Child(self.host_id, command, environment, self.data / "agent.log")
+        self._await_listening()
+        return self.child
+
+    def _await_listening(self) -> None:
+        ends = time.monotonic() + 20
+        while time.monotonic() < ends and self.child.exit_code is None:
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.get(f"http://127.0.0.1:{self.port}/v1/health", trust_env=False)
+                return
+            time.sleep(0.05)
+        raise AssertionError((self.data / "agent.log").read_text()[-2000:])
+
+    def stop(self) -> None:
+        self.child.stop(20)
+
+    def call(self, verb: str, where: str, content: bytes = b"", **changes: Any) -> httpx.Response:
+        """One call, signed for this host unless the changes say otherwise."""
+        claims: dict[str, Any] = {
+            "private_pem": CONTROL_KEY,
+            "host_id": self.host_id,
+            "method": verb,
+            "path": where,
+            "body": content,
+            "call_id": uuid.uuid4().hex,
+            "issued_at": int(time.time()),
+        }
+        token = sign_call(**(claims | changes))
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{self.port}{where}"
+        return httpx.request(verb, url, content=content, headers=headers, timeout=10, trust_env=False)
+
+    def create(self, spec: ContainerSpec) -> httpx.Response:
+        return self.call("PUT", f"/v1/containers/{spec.container_id}", spec.model_dump_json().encode())
+
+    def delete(self, spec: ContainerSpec, generation: int | None = None) -> httpx.Response:
+        removal = Removal(
+            container_id=spec.container_id, user_id=spec.user_id, generation=generation or spec.generation
+        )
+        return self.call("DELETE", f"/v1/containers/{spec.container_id}", removal.model_dump_json().encode())
+
+    def poll(self) -> None:
+        """Take what is in the queue, and check who signed it."""
+        key = public_key_of(host_key(self.data))
+        while True:
+            found = self.sqs.receive_message(QueueUrl=self.queue_url).get("Messages")
+            if not found:
+                return
+            self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=found[0]["ReceiptHandle"])
+            envelope = parse_envelope(found[0]["Body"])
+            if envelope.signer != self.host_id:
+                continue
+            event = unseal(envelope, key)
+            if isinstance(event, Heartbeat):
+                self.heartbeats.append(event)
+            elif not any(each == event for each in self.events):
+                self.events.append(event)  # type: ignore[arg-type]
+
+    def about(self, container_id: str) -> list[Any]:
+        """Its events so far, each once."""
+        return [event for event in self.events if event.container_id == container_id]
+
+    def until(self, container_id: str, kind: str) -> list[Any]:
+        """Its events up to one of this kind."""
+        return self.wait(lambda: self._with(container_id, kind))
+
+    def _with(self, container_id: str, kind: str) -> list[Any] | None:
+        found = self.about(container_id)
+        return found if kind in [event.kind for event in found] else None
+
+    def wait(self, found: Callable[[], Any]) -> Any:
+        """What the function finds, once it finds something."""
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < ends:
+            self.poll()
+            result = found()
+            if result:
+                return result
+            time.sleep(0.05)
+        raise AssertionError(f"waited in vain; the agent says: {(self.data / 'agent.log').read_text()[-1500:]}")
+
+    def containers(self, container_id: str = "") -> list[Any]:
+        """Engine containers of this host, or of one container."""
+        wanted = f"berth.container={container_id}" if container_id else f"berth.host={self.host_id}"
+        with contextlib.closing(self.engine.client()) as client:
+            return list(client.containers.list(all=True, filters={"label": wanted}))
+
+    def inside(self, container_id: str, command: str, user: str = "0") -> str:
+        """The output of a command run in the container."""
+        [container] = self.containers(container_id)
+        return str(container.exec_run(["sh", "-c", command], user=user).output.decode())
+
+
+def numbers(events: list[Any]) -> list[int]:
+    return [event.number for event in events]
+
+
+def inspected(agent: RunningAgent, container_id: str) -> dict[str, Any]:
+    [container] = agent.containers(container_id)
+    return dict(json.loads(json.dumps(container.attrs)))
+
+
+@contextlib.contextmanager
+def agent_on(engine: Engine, aws: Aws, data: Path, *options: str) -> Iterator[RunningAgent]:
+    agent = RunningAgent(engine, aws, data, options)
+    try:
+        yield agent
+    finally:
+        agent.stop()
