@@ -1,0 +1,105 @@
+"""The private engine: comes up, leaves nothing, and recovers from whoever started it being killed."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.ground.engine import PrivateEngine
+from infra.ground.errors import NoEngine
+from infra.ground.images import TINY, BaseImages
+from tests.aws import ROOT
+from tests.engines import CACHE, say
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from infra.ground.engine import PrivateEngine
+PrivateEngine(Path(sys.argv[1])).start(lambda line: None)
+print("started", flush=True)
+time.sleep(600)
+"""
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+@pytest.fixture(scope="module")
+def root() -> None:
+    """A private engine can be started by root only: without, these tests fail and say so."""
+    assert os.geteuid() == 0, "run as root: these tests start a Docker engine of their own"
+
+
+def traces(engine: PrivateEngine) -> dict[str, str]:
+    """What this engine may leave on a machine."""
+    run = engine.url.removeprefix("unix://").removesuffix("/docker.sock")
+    commands = {
+        "links": "ip -o link | grep -o 'bth[0-9a-f]*\\|docker[0-9]*'",
+        "namespaces": "ip netns list",
+        "rules": "iptables-save | grep -v '^#\\|^:' | grep berth",
+        "processes": f"ps -ww -eo stat=,args= | grep {run}/ | grep -v grep",
+        "mounts": f"grep {run} /proc/mounts",
+        "folder": f"ls {run}",
+    }
+    return {
+        name: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
+        for name, command in commands.items()
+    }
+
+
+def test_an_engine_comes_up_runs_a_container_and_leaves_nothing(tmp_path: Path) -> None:
+    private = PrivateEngine(tmp_path / "engine")
+    before = traces(private)
+
+    engine = private.start(say)
+    with contextlib.closing(engine.client()) as client:
+        BaseImages(client, CACHE, say).ensure_tiny()
+        output = client.containers.run(TINY, ["echo", "hello"], remove=True)
+    during = traces(private)
+    private.stop()
+
+    assert output == b"hello\n"
+    assert during != before
+    assert traces(private) == before
+
+
+def test_an_engine_whose_starter_was_killed_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    private = PrivateEngine(folder)
+    before = traces(private)
+    command = [sys.executable, "-c", STARTER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == b"started\n"
+        starter.send_signal(signal.SIGKILL)
+    time.sleep(0.2)
+
+    engine = private.start(say)
+    with contextlib.closing(engine.client()) as client:
+        assert client.ping()
+    private.stop()
+
+    assert traces(private) == before
+
+
+def test_two_engines_of_two_folders_do_not_meet(tmp_path: Path) -> None:
+    one, two = PrivateEngine(tmp_path / "one"), PrivateEngine(tmp_path / "two")
+    try:
+        engines = [one.start(say), two.start(say)]
+        assert len({engine.url for engine in engines} | {engine.netns for engine in engines}) == 4
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_an_engine_that_cannot_start_says_where_to_look(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    (folder / "data").write_text("not a folder")
+
+    with pytest.raises(NoEngine, match=r"dockerd\.log"):
+        PrivateEngine(folder).start(say)

@@ -1,0 +1,206 @@
+"""The walls round a container, seen from the engine and from inside (reliability §4.3-4.4, CIS numbers beside)."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib.contract.resources import NetworkMode, Resources
+from infra.ground.images import TINY
+from infra.hostagent.profile import CAPABILITIES, PIDS
+from tests.builders import a_spec
+from tests.docker.agents import RunningAgent, inspected
+
+MEMORY = 128 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def first(agent: RunningAgent) -> Iterator[str]:
+    """The id of a running container."""
+    resources = Resources(memory_mb=128, cpu_shares=500, disk_mb=1024)
+    spec = a_spec(image=TINY, name="walled", resources=resources, environment={"A": "b"}, labels={"team": "a"})
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    yield spec.container_id
+    agent.delete(spec)
+
+
+@pytest.fixture(scope="module")
+def second(agent: RunningAgent) -> Iterator[str]:
+    spec = a_spec(image=TINY, name="neighbour")
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    yield spec.container_id
+    agent.delete(spec)
+
+
+def test_the_engine_has_exactly_the_profile(agent: RunningAgent, first: str) -> None:
+    found = inspected(agent, first)
+    host: dict[str, Any] = found["HostConfig"]
+
+    assert host["Memory"] == host["MemorySwap"] == MEMORY  # 5.11
+    assert host["NanoCpus"] == 500_000_000  # 5.12
+    assert host["PidsLimit"] == PIDS  # 5.29
+    assert host["CapDrop"] == ["ALL"]  # 5.4
+    assert sorted(host["CapAdd"]) == sorted(CAPABILITIES)
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]  # 5.26
+    assert host["Privileged"] is False  # 5.5
+    assert host["Init"] is True
+    assert not host["Binds"]  # 5.6, 5.32
+    assert not host["VolumesFrom"]
+    assert not host.get("Mounts")
+    assert not host["Devices"]  # 5.18
+    assert not host["PortBindings"]  # 5.14
+    assert host["PublishAllPorts"] is False
+    assert host["RestartPolicy"]["Name"] == "no"  # 5.15
+    assert (host["IpcMode"], host["PidMode"], host["UTSMode"], host["UsernsMode"]) == ("private", "", "", "")
+    assert host["NetworkMode"] == f"berth-{agent.host_id}"  # 5.10, 5.30
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
+    limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
+    assert limits == {"nofile": (1024, 4096), "core": (0, 0)}  # 2.8
+    assert found["Mounts"] == []
+    assert "/proc/kcore" in host["MaskedPaths"]
+    assert "/proc/sys" in host["ReadonlyPaths"]
+
+
+def test_names_labels_and_environment_are_the_users_and_ours(agent: RunningAgent, first: str) -> None:
+    found = inspected(agent, first)
+    labels = found["Config"]["Labels"]
+
+    assert found["Name"] == f"/berth-{first}-1"
+    assert found["Config"]["Hostname"] == "walled"
+    assert "A=b" in found["Config"]["Env"]
+    assert labels["team"] == "a"
+    assert labels["berth.container"] == first
+    assert labels["berth.generation"] == "1"
+    assert labels["berth.host"] == agent.host_id
+
+
+def status_lines(agent: RunningAgent, container_id: str) -> dict[str, str]:
+    text = agent.inside(container_id, "cat /proc/self/status")
+    return dict(line.split(":\t") for line in text.splitlines() if ":\t" in line)
+
+
+def test_inside_there_are_the_listed_capabilities_and_no_others(agent: RunningAgent, first: str) -> None:
+    bits = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BIND_SERVICE": 10}
+    expected = sum(1 << bits[name] for name in CAPABILITIES)
+
+    status = status_lines(agent, first)
+
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == expected
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+
+
+def test_inside_the_limits_are_read_from_its_own_cgroup(agent: RunningAgent, first: str) -> None:
+    memory = agent.inside(
+        first, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
+    )
+    pids = agent.inside(first, "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max")
+
+    assert int(memory) == MEMORY
+    assert int(pids) == PIDS
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mount -t tmpfs none /tmp",
+        "mount -t proc none /tmp",
+        "umount /proc/kcore",
+        "echo x > /proc/sys/kernel/core_pattern",
+        "echo b > /proc/sysrq-trigger",
+        "echo /x > /sys/fs/cgroup/memory/release_agent",
+        "echo 99999999999 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "[ -e /sys/fs/cgroup/memory.max ] && echo max > /sys/fs/cgroup/memory.max",
+        "mkdir /sys/fs/cgroup/memory/mine",
+        "mknod /tmp/sda b 8 0",
+        "unshare -m true",
+        "chroot / true",
+        "adjtimex -f 1",
+        "hostname other",
+        "ping -c1 -W1 127.0.0.1",
+        "ls /var/run/docker.sock /run/docker.sock",
+        "dd if=/dev/mem of=/dev/null count=1",
+    ],
+)
+def test_what_only_a_host_may_do_is_refused_inside(agent: RunningAgent, first: str, command: str) -> None:
+    output = agent.inside(first, f"( {command} ) >/dev/null 2>&1 && echo DONE || echo refused")
+
+    assert output.strip().endswith("refused"), output
+
+
+def test_nothing_of_the_host_is_mounted_but_dockers_own_files(agent: RunningAgent, first: str) -> None:
+    own = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/sbin/docker-init", "/dev/init"}
+    mounts = [line.split() for line in agent.inside(first, "cat /proc/self/mountinfo").splitlines()]
+    real = [each[4] for each in mounts if each[each.index("-") + 1] not in _KERNEL_FILESYSTEMS]
+
+    assert set(real) - own == {"/"}, real
+
+
+_KERNEL_FILESYSTEMS = {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
+
+
+def test_a_hog_of_memory_is_killed_and_its_container_goes_on(agent: RunningAgent, first: str) -> None:
+    output = agent.inside(first, "tail /dev/zero; echo $?")
+
+    assert output.split()[-1] == "137"
+    assert agent.inside(first, "echo alive").strip() == "alive"
+
+
+def test_a_fork_bomb_stops_at_the_limit(agent: RunningAgent, second: str) -> None:
+    script = "n=0; while [ $n -lt 400 ]; do sleep 5 & n=$((n+1)); done 2>&1 | grep -c fork; ls -d /proc/[0-9]* | wc -l"
+
+    output = agent.inside(second, script)
+
+    assert int(output.split()[-1]) <= PIDS
+
+
+def address_of(agent: RunningAgent, container_id: str) -> tuple[str, str]:
+    network = inspected(agent, container_id)["NetworkSettings"]["Networks"][f"berth-{agent.host_id}"]
+    return network["IPAddress"], network["Gateway"]
+
+
+def reaches(agent: RunningAgent, container_id: str, address: str, port: int) -> bool:
+    return "DONE" in agent.inside(container_id, f"nc -w 2 {address} {port} </dev/null && echo DONE")
+
+
+def test_containers_do_not_reach_each_other(agent: RunningAgent, first: str, second: str) -> None:
+    [container] = agent.containers(second)
+    container.exec_run(["sh", "-c", "nc -l -p 8000"], detach=True)
+
+    assert reaches(agent, second, "127.0.0.1", 8000)
+    container.exec_run(["sh", "-c", "nc -l -p 8000"], detach=True)
+    assert not reaches(agent, first, address_of(agent, second)[0], 8000)
+
+
+def test_containers_reach_neither_the_host_nor_its_metadata(agent: RunningAgent, first: str) -> None:
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+    try:
+        gateway = address_of(agent, first)[1]
+        for address in (gateway, "172.28.0.1", "169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.0.1"):
+            for each in (port, agent.port, 80):
+                assert not reaches(agent, first, address, each), (address, each)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("mode", [NetworkMode.NONE, NetworkMode.RESTRICTED])
+def test_a_container_without_the_internet_has_only_itself(agent: RunningAgent, mode: NetworkMode) -> None:
+    spec = a_spec(image=TINY, network_mode=mode)
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+
+    links = agent.inside(spec.container_id, "ls /sys/class/net").split()
+
+    agent.delete(spec)
+    assert links == ["lo"]
+
+
+def test_the_firewall_is_set_and_taken_away(agent: RunningAgent) -> None:
+    assert "firewall set" in (agent.data / "agent.log").read_text()
