@@ -5,9 +5,9 @@ import contextlib
 import json
 import os
 import subprocess
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import httpx
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.ground.engine import Engine
+from infra.local.background import in_thread
 from infra.local.cloud import ADDRESS, READY_SECONDS, CloudSettings, LocalCloud, free_port, open_cloud
 from infra.local.errors import NotReady
 from infra.local.functions import FunctionSettings
@@ -103,37 +104,9 @@ async def open_berth(settings: BerthSettings, engine: Engine) -> AsyncIterator[B
                 await asyncio.to_thread(agent.stop, 30.0)
 
 
-@contextlib.contextmanager
-def running_berth(settings: BerthSettings, engine: Engine) -> Iterator[Berth]:
+def running_berth(settings: BerthSettings, engine: Engine) -> AbstractContextManager[Berth]:
     """The same for programs that are not asynchronous: it runs in a thread of its own."""
-    started: list[Berth] = []
-    failed: list[BaseException] = []
-    ready, over = threading.Event(), threading.Event()
-
-    async def run() -> None:
-        async with open_berth(settings, engine) as berth:
-            started.append(berth)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    def thread() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
-            failed.append(error)
-        finally:
-            ready.set()
-
-    runner = threading.Thread(target=thread, name="berth")
-    runner.start()
-    try:
-        ready.wait()
-        if failed:
-            raise failed[0]
-        yield started[0]
-    finally:
-        over.set()
-        runner.join()
+    return in_thread(lambda: open_berth(settings, engine))
 
 
 def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:

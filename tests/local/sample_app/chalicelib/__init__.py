@@ -1,0 +1,3 @@
+"""What the sample application's handlers share."""
+
+ANSWER = "first"
