@@ -65,10 +65,12 @@ class Provisioning:
             self._give_up(container, now)
             return
         self._announce(container, now)
+        refused: set[str] = set()
         for _ in range(PLACE_TRIES):
-            container, host = self._placed(container, attempt)
+            container, host = self._placed(container, refused, attempt)
             if self._handed_over(container, host, attempt):
                 return
+            refused.add(host.id)
             container = self.containers.unplace(container)
         raise _retry("every host tried refused", attempt)
 
@@ -87,13 +89,13 @@ class Provisioning:
             )
         )
 
-    def _placed(self, container: Container, attempt: int) -> tuple[Container, Host]:
+    def _placed(self, container: Container, refused: set[str], attempt: int) -> tuple[Container, Host]:
         """The record with its host: the one it has (M3: retries go to the same), or a newly claimed one."""
         if container.host_id is not None:
             return container, self.hosts.get(container.host_id)
         for _ in range(PLACE_TRIES):
             try:
-                return self._claim(container)
+                return self._claim(container, refused)
             except HostFull:
                 continue
             except NoCapacity as error:
@@ -102,9 +104,9 @@ class Provisioning:
                 raise RetryLater("record changed while placing", seconds=0) from error
         raise _retry("hosts filled up while placing", attempt)
 
-    def _claim(self, container: Container) -> tuple[Container, Host]:
+    def _claim(self, container: Container, refused: set[str]) -> tuple[Container, Host]:
         now = self.clock.now()
-        hosts = self.hosts.candidates()
+        hosts = [host for host in self.hosts.candidates() if host.id not in refused]
         host = choose_host(hosts, container.resources, container.image_reference, now, self.ids.choice)
         placed = self.containers.place(container, host, now)
         log.info("container placed", extra={"container": container.id, "host": host.id})

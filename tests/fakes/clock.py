@@ -1,6 +1,7 @@
 """A clock that moves when told to, and ids that can be known beforehand."""
 
 import itertools
+import random
 import threading
 import uuid
 from datetime import datetime, timedelta
@@ -25,11 +26,11 @@ class FakeClock:
 
 
 class FakeIds:
-    """Ids in order; choices as told, else 0."""
+    """Ids in order; choices by a seed."""
 
-    def __init__(self, choices: list[int] | None = None) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self._numbers = itertools.count(0x1000)
-        self._choices = choices or []
+        self._random = random.Random(seed)
         self._lock = threading.Lock()
 
     def uuid(self) -> str:
@@ -42,4 +43,4 @@ class FakeIds:
 
     def choice(self, upto: int) -> int:
         with self._lock:
-            return self._choices.pop(0) % upto if self._choices else 0
+            return self._random.randrange(upto)
