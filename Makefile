@@ -22,7 +22,7 @@ $(STAMP): requirements-dev.txt
 		|| { echo "Berth needs Python 3.11 or newer: set PYTHON3=/path/to/python3.11"; exit 1; }
 	@$(PYTHON3) -m venv $(VENV) || { echo "python3 -m venv failed: install your distribution's python3-venv"; exit 1; }
 	@for try in 1 2 3; do \
-		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && break; \
+		$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt && break; \
 		[ $$try -lt 3 ] || exit 1; echo "    the package index did not answer well; trying again"; sleep 5; \
 	done
 	@touch $@

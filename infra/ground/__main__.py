@@ -21,7 +21,7 @@ def prepare(console: Console) -> None:
     """Have an engine that can start, and the base image in the cache or the engine."""
 
     def say(line: str) -> None:
-        console.print(f"==> {line}", highlight=False)
+        console.print(f"==> {line}", highlight=False, soft_wrap=True)
 
     if (CACHE / "debian-bookworm.tar").exists():
         return
