@@ -40,6 +40,26 @@ def delete_container(container_id: str) -> Response:
     return http.answer(app, containers.delete, wiring.api)
 
 
+@app.route("/containers/{container_id}/events", methods=["GET"])
+def list_events(container_id: str) -> Response:
+    return http.answer(app, containers.events, wiring.api)
+
+
+@app.route("/containers/{container_id}/start", methods=["POST"], content_types=ANY_TYPE)
+def start_container(container_id: str) -> Response:
+    return http.answer(app, containers.start, wiring.api)
+
+
+@app.route("/containers/{container_id}/stop", methods=["POST"], content_types=ANY_TYPE)
+def stop_container(container_id: str) -> Response:
+    return http.answer(app, containers.stop, wiring.api)
+
+
+@app.route("/containers/{container_id}/restart", methods=["POST"], content_types=ANY_TYPE)
+def restart_container(container_id: str) -> Response:
+    return http.answer(app, containers.restart, wiring.api)
+
+
 @app.route("/tokens", methods=["POST"], content_types=ANY_TYPE)
 def mint_token() -> Response:
     return http.answer(app, tokens.mint, wiring.api)

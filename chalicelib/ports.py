@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from chalicelib.contract.agent_api import ContainerSpec, HostReport, Removal
+from chalicelib.contract.agent_api import ContainerSpec, HostReport, PowerCall, Removal
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
+from chalicelib.contract.statuses import Status
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.container import Container, Frame
 from chalicelib.domain.host import Host
@@ -67,6 +68,9 @@ class ContainerStore(Protocol):
 
         StaleWrite when it is no longer live.
         """
+
+    def want(self, container: Container, wanted: Status) -> Container:
+        """Note what the user asked for, if the record is as it was read; StaleWrite otherwise."""
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         """Claim a host for an unplaced record in `creating` and reserve its room, in one transaction (M3).
@@ -183,6 +187,9 @@ class Agents(Protocol):
 
     def delete(self, host: Host, removal: Removal) -> None:
         """The host will remove it and report by events; AgentRefused or AgentUnreachable."""
+
+    def power(self, host: Host, call: PowerCall) -> None:
+        """The host will start, stop or restart it and report by events; AgentRefused or AgentUnreachable."""
 
 
 class Sockets(Protocol):

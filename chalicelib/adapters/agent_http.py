@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from chalicelib.contract.agent_api import ContainerSpec, Refusal, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Refusal, Removal
 from chalicelib.contract.model import Message
 from chalicelib.contract.signatures import sign_call
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
@@ -35,6 +35,9 @@ class HttpAgents:
 
     def delete(self, host: "Host", removal: Removal) -> None:
         self._call(host, "DELETE", f"/v1/containers/{removal.container_id}", removal)
+
+    def power(self, host: "Host", call: PowerCall) -> None:
+        self._call(host, "POST", f"/v1/containers/{call.container_id}/power", call)
 
     def _call(self, host: "Host", method: str, path: str, message: Message) -> None:
         if host.report is None:

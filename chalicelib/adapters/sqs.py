@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.contract.commands import Command, Create
+from chalicelib.contract.commands import Command, Create, Power
 from chalicelib.contract.events import Event, Heartbeat, ListRequested, Progress
 from chalicelib.domain.errors import Busy
 
@@ -18,8 +18,7 @@ class SqsCommands:
         self._queue_url = queue_url
 
     def send(self, command: Command, attempt: int = 0) -> None:
-        generation = command.generation if isinstance(command, Create) else 0
-        identity = f"{command.container_id}:{command.kind}:{generation}:{attempt}"
+        identity = f"{command.container_id}:{command.kind}:{_which(command)}:{attempt}"
         _send(self._client, self._queue_url, command.model_dump_json(), command.container_id, identity)
 
 
@@ -51,6 +50,13 @@ class SqsRedelivery:
             )
         except (ClientError, BotoCoreError):
             return
+
+
+def _which(command: Command) -> str:
+    """What tells two commands of one kind apart."""
+    if isinstance(command, Create):
+        return str(command.generation)
+    return command.action if isinstance(command, Power) else ""
 
 
 def _group(event: Event) -> str:

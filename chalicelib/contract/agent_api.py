@@ -39,6 +39,24 @@ class Removal(Message):
     """The record's generation; the host removes this one and every lower one."""
 
 
+class Verb(StrEnum):
+    """What can be done to a container that exists."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+
+
+class PowerCall(Message):
+    """Body of `POST /v1/containers/{id}/power`: the same action again changes nothing."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+    verb: Verb
+    action: str
+
+
 class Accepted(Message):
     """Answer 202: the host has journalled the intent and will report by events."""
 
@@ -54,10 +72,11 @@ class RefusalCode(StrEnum):
     ENGINE_DOWN = "engine_down"
     TOMBSTONE = "tombstone"
     STALE_GENERATION = "stale_generation"
+    UNKNOWN = "unknown"
 
 
 class Refusal(Message):
-    """Answer 409 (tombstone, stale_generation) or 503 (the others): nothing was or will be done for this call."""
+    """Answer 409 (tombstone, stale_generation, unknown) or 503: nothing was or will be done for this call."""
 
     error: str
     code: RefusalCode

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.model import Message
 
 
@@ -24,7 +25,17 @@ class Delete(Message):
     user_id: str
 
 
-Command = Annotated[Create | Delete, Field(discriminator="kind")]
+class Power(Message):
+    """Start, stop or restart this container; `action` tells one request from the next."""
+
+    kind: Literal["power"] = "power"
+    container_id: str
+    user_id: str
+    verb: Verb
+    action: str
+
+
+Command = Annotated[Create | Delete | Power, Field(discriminator="kind")]
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 

@@ -62,6 +62,13 @@ class Stopped(ContainerEvent):
     cause: Cause
 
 
+class Started(ContainerEvent):
+    """The container was stopped and runs again."""
+
+    kind: Literal["started"] = "started"
+    started_at: Moment
+
+
 class Removed(ContainerEvent):
     """Nothing of the container is left on the host (or it never had a host)."""
 
@@ -85,7 +92,7 @@ class ListRequested(Message):
     user_id: str
 
 
-AboutContainer = Progress | Created | Ready | Failed | Stopped | Removed
+AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Removed
 Event = Annotated[AboutContainer | Heartbeat | ListRequested, Field(discriminator="kind")]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -33,6 +33,8 @@ class Container(BaseModel):
     version: int = 0
     """Rises with every write, so that no writer overwrites what it has not seen (M2)."""
     status: Status = Status.CREATING
+    wanted: Status = Status.RUNNING
+    """What its user asked for last; the status follows."""
     stage: Stage | None = None
     progress: int = 0
     seq: int = 0

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.contract.causes import Code
-from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready, Removed, Stopped
+from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready, Removed, Started, Stopped
 from chalicelib.contract.statuses import FOLLOWS, PROGRESS, Stage, Status
 from chalicelib.domain.container import Container, Frame
 from chalicelib.domain.items import item_of
@@ -154,6 +154,13 @@ def _stopped(draft: _Draft, event: Stopped) -> _Draft | Ignored:
     return draft.frame("stopped", _ended_item(event))
 
 
+def _started(draft: _Draft, event: Started) -> _Draft | Ignored:
+    if draft.before.status is not Status.STOPPED:
+        return Ignored("not stopped")
+    draft.set(status=Status.RUNNING, started_at=event.started_at, last_used_at=draft.now, stopped_because=None)
+    return draft.frame("started", _item)
+
+
 def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
     if not draft.may(Status.DELETED):
         return Ignored("deleted already")
@@ -175,6 +182,7 @@ _RULES: dict[type, Callable[..., _Draft | Ignored]] = {
     Ready: _ready,
     Failed: _failed,
     Stopped: _stopped,
+    Started: _started,
     Removed: _removed,
 }
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.statuses import LIVE
 from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.identity import Caller, Scope
@@ -80,6 +81,33 @@ def delete(call: Call, api: Api) -> Answer:
     """`DELETE /containers/{id}`."""
     caller = call.caller(api.tokens, Scope.WRITE)
     return Answer(200, api.lifecycle.delete(caller, call.path["container_id"]))
+
+
+def events(call: Call, api: Api) -> Answer:
+    """`GET /containers/{id}/events?after=`."""
+    caller = call.caller(api.tokens, Scope.READ)
+    after = _number("after", call.query.get("after"), least=0, most=99_999_999)
+    return Answer(200, api.lifecycle.events(caller, call.path["container_id"], after or 0))
+
+
+def start(call: Call, api: Api) -> Answer:
+    """`POST /containers/{id}/start`."""
+    return _power(call, api, Verb.START)
+
+
+def stop(call: Call, api: Api) -> Answer:
+    """`POST /containers/{id}/stop`."""
+    return _power(call, api, Verb.STOP)
+
+
+def restart(call: Call, api: Api) -> Answer:
+    """`POST /containers/{id}/restart`."""
+    return _power(call, api, Verb.RESTART)
+
+
+def _power(call: Call, api: Api, verb: Verb) -> Answer:
+    caller = call.caller(api.tokens, Scope.WRITE)
+    return Answer(200, api.lifecycle.power(caller, call.path["container_id"], verb))
 
 
 def _one_of(name: str, value: str | None, known: list[str]) -> str | None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from chalicelib.contract.commands import Command, Create, Delete
+from chalicelib.contract.agent_api import Verb
+from chalicelib.contract.commands import Command, Create, Delete, Power
+from chalicelib.contract.statuses import Status
 from chalicelib.domain import catalogue
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import Busy, NameTaken, NotFound, StaleWrite
+from chalicelib.domain.errors import Busy, NameTaken, NotFound, StaleWrite, StatusConflict
 from chalicelib.domain.identity import Caller
-from chalicelib.domain.items import accepted_answer, item_of, listing
+from chalicelib.domain.items import accepted_answer, frame_body, item_of, listing
 from chalicelib.domain.names import generated_name
 from chalicelib.domain.request import ContainerRequest
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, IdempotencyKey, Ids, Rate
@@ -21,6 +23,8 @@ log = logging.getLogger("berth.lifecycle")
 NAME_TRIES = 5
 DELETE_TRIES = 5
 POLL_SECONDS = 0.25
+
+_DONE = {Verb.START: "started", Verb.STOP: "stopped", Verb.RESTART: "restarted"}
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENGINE_ID = re.compile(r"[0-9a-f]{12,64}")
@@ -107,11 +111,40 @@ class Lifecycle:
             return {"message": "container deleted"} | ids
         raise Busy("record kept changing")
 
-    def _find(self, caller: Caller, reference: str) -> Container:
+    def power(self, caller: Caller, reference: str, verb: Verb) -> dict[str, Any]:
+        """Have it started, stopped or restarted; nothing when it is so already. StatusConflict while it cannot be."""
+        for _ in range(DELETE_TRIES):
+            container = self._find(caller, reference)
+            if container.status not in (Status.RUNNING, Status.STOPPED):
+                raise StatusConflict(f"a container in status {container.status} cannot {verb}", container.status)
+            target = Status.STOPPED if verb is Verb.STOP else Status.RUNNING
+            settled = container.status is container.wanted is target
+            try:
+                if verb is Verb.RESTART or not settled:
+                    self.containers.want(container, target)
+                    self._send(self._action(container, verb))
+            except StaleWrite:
+                continue
+            ids = {"id": container.id, "name": container.name}
+            return {"message": f"container {_DONE[verb]}", **ids, "status": target.value}
+        raise Busy("record kept changing")
+
+    def _action(self, container: Container, verb: Verb) -> Power:
+        ids = {"container_id": container.id, "user_id": container.user_id}
+        return Power(**ids, verb=verb, action=self.ids.uuid())
+
+    def events(self, caller: Caller, reference: str, after: int) -> dict[str, Any]:
+        """Every frame with a higher number: what a subscriber may have missed, its end included."""
+        container = self._find(caller, reference, ended=True)
+        frames = self.containers.frames_after(container.id, after)
+        return {"events": [frame_body(frame) for frame in frames], "last_seq": container.seq}
+
+    def _find(self, caller: Caller, reference: str, *, ended: bool = False) -> Container:
+        """The container, live or (by its id) also `ended`; NotFound otherwise."""
         reference = reference.lower()
         if _UUID.fullmatch(reference):
             container = self.containers.get(caller.user_id, reference)
-            if container.live:
+            if container.live or ended:
                 return container
         elif _ENGINE_ID.fullmatch(reference):
             for each in self.containers.of_user(caller.user_id):

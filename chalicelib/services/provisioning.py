@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.contract.agent_api import ContainerSpec, RefusalCode, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.commands import Command, Create
+from chalicelib.contract.commands import Command, Create, Power
 from chalicelib.contract.events import Failed, Progress, Removed
 from chalicelib.contract.statuses import PROGRESS, Stage, Status
 from chalicelib.domain.container import Container
@@ -53,6 +53,8 @@ class Provisioning:
             return
         if isinstance(command, Create):
             self._create(container, attempt)
+        elif isinstance(command, Power):
+            self._power(container, command, attempt)
         else:
             self._delete(container, attempt)
 
@@ -158,6 +160,25 @@ class Provisioning:
                 cause=host_silent() if placed else no_capacity(),
             )
         )
+
+    def _power(self, container: Container, command: Power, attempt: int) -> None:
+        """Hand the action to the container's host; a container that is going has no use for it."""
+        if container.host_id is None or container.status not in (Status.RUNNING, Status.STOPPED):
+            log.info("power no longer wanted", extra={"container": container.id, "verb": command.verb})
+            return
+        call = PowerCall(
+            container_id=container.id,
+            user_id=container.user_id,
+            generation=container.generation,
+            verb=command.verb,
+            action=command.action,
+        )
+        try:
+            self.agents.power(self.hosts.get(container.host_id), call)
+        except AgentRefused as refusal:
+            log.warning("host refused the action", extra={"container": container.id, "code": refusal.code})
+        except AgentUnreachable as error:
+            raise _retry("agent did not answer", attempt) from error
 
     def _delete(self, container: Container, attempt: int) -> None:
         if container.status is not Status.DELETING:

@@ -94,6 +94,10 @@ class DockerEngine:
         with _ours():
             self._api().start(engine_id)
 
+    def stop(self, engine_id: str, seconds: int) -> None:
+        with _ours():
+            self._api().stop(engine_id, timeout=seconds)
+
     def answers(self, engine_id: str) -> bool:
         """By running the container's own `sleep` for no time at all: every image we start has it."""
         with _ours():

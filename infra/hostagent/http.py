@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chalicelib.contract.agent_api import Accepted, ContainerSpec, Refusal, RefusalCode, Removal
+from chalicelib.contract.agent_api import Accepted, ContainerSpec, PowerCall, Refusal, RefusalCode, Removal
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
 from infra.hostagent.journal import Intent, Journal
 from infra.hostagent.keeper import CallRefused, Keeper
@@ -25,6 +25,7 @@ BODY_LIMIT = 256 * 1024
 _STATUS_OF = {
     RefusalCode.TOMBSTONE: 409,
     RefusalCode.STALE_GENERATION: 409,
+    RefusalCode.UNKNOWN: 409,
     RefusalCode.DRAINING: 503,
     RefusalCode.FULL: 503,
     RefusalCode.ENGINE_DOWN: 503,
@@ -82,6 +83,12 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
         keeper.remove(removal)
         return _accepted(removal.container_id, removal.generation)
 
+    def power(request: Request, body: bytes) -> Response:
+        call = PowerCall.model_validate_json(body)
+        _same_id(request, call.container_id)
+        keeper.power(call)
+        return _accepted(call.container_id, call.generation)
+
     def one(request: Request, _body: bytes) -> Response:
         intent = journal.get(request.path_params["container_id"])
         return JSONResponse(_shown(intent)) if intent else JSONResponse({"error": "not found"}, 404)
@@ -97,6 +104,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
         routes=[
             Route("/v1/containers/{container_id}", guarded(create), methods=["PUT"]),
             Route("/v1/containers/{container_id}", guarded(remove), methods=["DELETE"]),
+            Route("/v1/containers/{container_id}/power", guarded(power), methods=["POST"]),
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),

@@ -21,12 +21,14 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
     container_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, generation INTEGER NOT NULL, spec TEXT, step TEXT NOT NULL,
     cause TEXT, engine_id TEXT, deadline REAL NOT NULL, expires_at REAL,
-    number INTEGER NOT NULL, changed_at REAL NOT NULL
+    number INTEGER NOT NULL, changed_at REAL NOT NULL, action TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, container_id TEXT NOT NULL, identity TEXT NOT NULL, event TEXT NOT NULL
 ) STRICT;
 """
+_STATE = "SELECT step, generation, number FROM intents WHERE container_id = ?"
+_REPLACE = "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Step(StrEnum):
@@ -36,13 +38,17 @@ class Step(StrEnum):
     CREATED = "created"
     STARTED = "started"
     READY = "ready"
+    STOPPING = "stopping"
     STOPPED = "stopped"
+    STARTING_AGAIN = "starting_again"
+    RESTARTING = "restarting"
     FAILED = "failed"
     REMOVING = "removing"
     REMOVED = "removed"
 
 
 CREATING = (Step.ACCEPTED, Step.CREATED, Step.STARTED)
+SWITCHING = (Step.STOPPING, Step.STARTING_AGAIN, Step.RESTARTING)
 GONE = (Step.REMOVING, Step.REMOVED)
 
 
@@ -61,6 +67,8 @@ class Intent:
     expires_at: float | None
     number: int
     changed_at: float
+    action: str | None = None
+    """The last start, stop or restart taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,12 @@ class Journal:
         return [_intent(row) for row in self._rows("SELECT * FROM intents ORDER BY changed_at")]
 
     def accept(self, intent: Intent) -> None:
-        """Write a new intent, or replace that of a lower generation."""
+        """Write a new intent, or replace an earlier one; events of one generation are numbered on."""
         with self._lock, closing(self._database.cursor()) as cursor:
-            cursor.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _values(intent))
+            found = cursor.execute(_STATE, (intent.container_id,)).fetchone()
+            if found is not None and found["generation"] == intent.generation:
+                intent = replace(intent, number=found["number"])
+            cursor.execute(_REPLACE, _values(intent))
 
     def advance(self, intent: Intent, tellings: Sequence[Telling], *, expected: Sequence[Step]) -> Intent | None:
         """Write the intent's step and its numbered events, if it is still in one of the expected steps.
@@ -116,16 +127,12 @@ class Journal:
         with self._lock, closing(self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
-                found = cursor.execute(
-                    "SELECT step, generation, number FROM intents WHERE container_id = ?", (intent.container_id,)
-                ).fetchone()
+                found = cursor.execute(_STATE, (intent.container_id,)).fetchone()
                 if found is None or found["generation"] != intent.generation or found["step"] not in expected:
                     cursor.execute("ROLLBACK")
                     return None
                 written = replace(intent, number=found["number"] + len(tellings))
-                cursor.execute(
-                    "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _values(written)
-                )
+                cursor.execute(_REPLACE, _values(written))
                 for number, telling in enumerate(tellings, found["number"] + 1):
                     event = telling(number)
                     cursor.execute(
@@ -177,6 +184,7 @@ def _values(intent: Intent) -> tuple[object, ...]:
         intent.expires_at,
         intent.number,
         intent.changed_at,
+        intent.action,
     )
 
 
@@ -193,4 +201,5 @@ def _intent(row: sqlite3.Row) -> Intent:
         expires_at=row["expires_at"],
         number=row["number"],
         changed_at=row["changed_at"],
+        action=row["action"],
     )

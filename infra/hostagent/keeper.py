@@ -11,12 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from chalicelib.contract.agent_api import ContainerSpec, RefusalCode, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Stopped
 from infra.hostagent.creation import Creation, telling
-from infra.hostagent.journal import CREATING, GONE, Intent, Journal, Step
+from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Journal, Step
 from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
+from infra.hostagent.switching import SWITCHABLE, Switching
 
 log = logging.getLogger("berth.agent.keeper")
 
@@ -62,6 +63,7 @@ class Keeper:
         self._creation = creation
         self._policy = policy
         self._told = told
+        self._switching = Switching(engine, journal)
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="settle")
         self._lock = threading.Lock()
         self._busy: set[str] = set()
@@ -147,6 +149,14 @@ class Keeper:
         log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
         self._poke(removal.container_id)
 
+    def power(self, call: PowerCall) -> None:
+        """Journal a start, stop or restart and set about it, or CallRefused."""
+        known = self._journal.get(call.container_id)
+        if known is None or known.generation != call.generation or known.step not in SWITCHABLE:
+            raise CallRefused(RefusalCode.UNKNOWN, "there is no such container that can be switched")
+        self._switching.take(known, call)
+        self._poke(call.container_id)
+
     def _poke(self, container_id: str) -> None:
         """Have the container settled soon, by one thread at a time."""
         with self._lock:
@@ -181,8 +191,19 @@ class Keeper:
             return
         if intent.step in CREATING:
             self._creation.run(intent)
+        elif intent.step in SWITCHING:
+            self._switching.run(intent)
+            if intent.step is Step.RESTARTING:
+                self._again_if(container_id, Step.STARTING_AGAIN)
         elif intent.step is Step.REMOVING:
             self._remove(intent)
+
+    def _again_if(self, container_id: str, step: Step) -> None:
+        """A restart goes on at once."""
+        intent = self._journal.get(container_id)
+        if intent is not None and intent.step is step:
+            with self._lock:
+                self._again.add(container_id)
 
     def _remove(self, intent: Intent) -> None:
         """Remove every engine container of this id; what cannot be removed now is tried at the next look."""
@@ -221,7 +242,7 @@ class Keeper:
         self._journal.forget(time.time() - TOMBSTONE_SECONDS)
 
     def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
-        if intent.step in CREATING or intent.step is Step.REMOVING:
+        if intent.step in (*CREATING, *SWITCHING, Step.REMOVING):
             self._poke(intent.container_id)
         elif intent.step is Step.READY:
             here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]

@@ -97,6 +97,9 @@ class Engine(Protocol):
     def start(self, engine_id: str) -> None:
         """Start it; nothing when it runs. NotThere or EngineRefused."""
 
+    def stop(self, engine_id: str, seconds: int) -> None:
+        """Ask it to end, and end it after that many seconds; nothing when it does not run. NotThere."""
+
     def answers(self, engine_id: str) -> bool:
         """Whether a process can be started inside."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from chalicelib.contract.agent_api import ContainerSpec, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, Verb
 from chalicelib.contract.events import AboutContainer, Heartbeat
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import Engine
@@ -97,6 +97,16 @@ class RunningAgent:
             container_id=spec.container_id, user_id=spec.user_id, generation=generation or spec.generation
         )
         return self.call("DELETE", f"/v1/containers/{spec.container_id}", removal.model_dump_json().encode())
+
+    def power(self, spec: ContainerSpec, verb: str, action: str = "") -> httpx.Response:
+        call = PowerCall(
+            container_id=spec.container_id,
+            user_id=spec.user_id,
+            generation=spec.generation,
+            verb=Verb(verb),
+            action=action or uuid.uuid4().hex,
+        )
+        return self.call("POST", f"/v1/containers/{spec.container_id}/power", call.model_dump_json().encode())
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""

@@ -132,6 +132,14 @@ class MemoryContainers:
         del self.names[container.user_id, container.name]
         self.live[container.user_id] -= 1
 
+    def want(self, container: Container, wanted: Status) -> Container:
+        with self.lock:
+            now = self.get(container.user_id, container.id)
+            if now.version != container.version:
+                raise StaleWrite("the record has moved on")
+            self.records[now.user_id, now.id] = _next(now, {"wanted": wanted})
+            return _next(container, {"wanted": wanted})
+
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         with self.lock, self.hosts.lock:
             now = self.get(container.user_id, container.id)

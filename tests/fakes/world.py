@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.contract.agent_api import ContainerSpec, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
@@ -47,6 +47,7 @@ class FakeAgents:
 
     created: list[tuple[str, ContainerSpec]] = field(default_factory=list)
     deleted: list[tuple[str, Removal]] = field(default_factory=list)
+    powered: list[tuple[str, PowerCall]] = field(default_factory=list)
     refusing: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
 
@@ -57,6 +58,10 @@ class FakeAgents:
     def delete(self, host: Host, removal: Removal) -> None:
         self._check(host)
         self.deleted.append((host.id, removal))
+
+    def power(self, host: Host, call: PowerCall) -> None:
+        self._check(host)
+        self.powered.append((host.id, call))
 
     def _check(self, host: Host) -> None:
         if host.id in self.unreachable:

@@ -85,6 +85,18 @@ class DynamoContainers:
             raise StaleWrite("no longer live")
         return deleting
 
+    def want(self, container: Container, wanted: Status) -> Container:
+        change = self._rows.record(container).update(
+            "SET wanted = :wanted ADD version :one",
+            "version = :version",
+            {":wanted": wanted.value, ":one": 1, ":version": container.version},
+        )["Update"]
+        try:
+            call(lambda: self._client.update_item(**change))
+        except Conditional:
+            raise StaleWrite("the record has moved on") from None
+        return next_version(container, wanted=wanted)
+
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         placed = next_version(container, host_id=host.id, reserved=True)
         claim = self._rows.record(container).update(

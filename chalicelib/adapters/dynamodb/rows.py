@@ -64,7 +64,7 @@ def next_version(container: Container, **changes: Any) -> Container:
 def values_of(container: Container) -> dict[str, Any]:
     """A record as plain values, with the members that put it in the sparse indexes."""
     values = container.model_dump(mode="python", exclude_none=True)
-    for field in ("status", "stage", "network_mode"):
+    for field in ("status", "wanted", "stage", "network_mode"):
         if field in values:
             values[field] = getattr(container, field).value
     for field in ("error", "stopped_because", "shell"):

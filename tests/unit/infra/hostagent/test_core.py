@@ -156,6 +156,23 @@ def test_an_intent_that_has_moved_on_is_not_written_over(tmp_path: Path) -> None
     journal.close()
 
 
+def test_a_removal_that_overtakes_a_creation_is_numbered_after_what_was_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    intent = an_intent()
+    journal.accept(intent)
+    seen = journal.get(intent.container_id)
+    assert seen is not None
+    journal.advance(intent, [told(intent), told(intent)], expected=[Step.ACCEPTED])
+
+    journal.accept(replace(seen, step=Step.REMOVING))
+    journal.advance(replace(seen, step=Step.REMOVED), [told(intent)], expected=[Step.REMOVING])
+    journal.accept(replace(seen, generation=2, step=Step.ACCEPTED))
+
+    assert [each.identity.rpartition(":")[2] for each in journal.outgoing(10)] == ["1", "2", "3"]
+    assert journal.get(intent.container_id) == replace(seen, generation=2)
+    journal.close()
+
+
 def test_many_threads_number_one_intent_without_a_gap(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     intent = an_intent()

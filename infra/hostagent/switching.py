@@ -1,0 +1,67 @@
+"""Starting, stopping and restarting: an intent comes in, the engine is driven, numbered events go to the journal."""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from chalicelib.contract.agent_api import PowerCall, Verb
+from chalicelib.contract.causes import Actor, Cause, Code
+from chalicelib.contract.events import Started, Stopped
+from infra.hostagent.creation import telling
+from infra.hostagent.journal import SWITCHING, Intent, Journal, Step
+from infra.hostagent.ports import Engine, EngineDown, EngineError
+
+log = logging.getLogger("berth.agent.switching")
+
+STOP_SECONDS = 10
+"""How long a container may take to end by itself."""
+
+STEP_OF = {Verb.START: Step.STARTING_AGAIN, Verb.STOP: Step.STOPPING, Verb.RESTART: Step.RESTARTING}
+
+SWITCHABLE = (Step.READY, Step.STOPPED, *SWITCHING)
+
+_BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="stopped by its user")
+
+
+@dataclass(frozen=True, slots=True)
+class Switching:
+    """Drives intents to `stopped` or back to `ready`; safe to run again from any step."""
+
+    engine: Engine
+    journal: Journal
+
+    def take(self, intent: Intent, call: PowerCall) -> None:
+        """Journal what is to be done; the last one taken counts, and the same one again changes nothing."""
+        if intent.action != call.action:
+            wanted = replace(intent, step=STEP_OF[call.verb], action=call.action, changed_at=time.time())
+            self.journal.advance(wanted, [], expected=SWITCHABLE)
+
+    def run(self, intent: Intent) -> None:
+        """Do what the intent's step asks; what cannot be done while the engine is down is left for the next look."""
+        try:
+            if intent.step is Step.STARTING_AGAIN:
+                self._start(intent)
+            else:
+                self._stop(intent)
+        except EngineDown:
+            log.warning("switching waits for the engine", extra={"container": intent.container_id})
+        except EngineError:
+            log.exception("switching failed", extra={"container": intent.container_id})
+            message = "the container could not be switched: delete it and create it again"
+            self._stopped(intent, Step.STOPPED, Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message))
+
+    def _stop(self, intent: Intent) -> None:
+        self.engine.stop(str(intent.engine_id), STOP_SECONDS)
+        following = Step.STARTING_AGAIN if intent.step is Step.RESTARTING else Step.STOPPED
+        self._stopped(intent, following, _BY_USER)
+
+    def _stopped(self, intent: Intent, step: Step, cause: Cause) -> None:
+        stopped = replace(intent, step=step, changed_at=time.time())
+        self.journal.advance(stopped, [telling(Stopped, intent, cause=cause)], expected=[intent.step])
+
+    def _start(self, intent: Intent) -> None:
+        self.engine.start(str(intent.engine_id))
+        started = replace(intent, step=Step.READY, changed_at=time.time())
+        event = telling(Started, intent, started_at=datetime.now(UTC))
+        self.journal.advance(started, [event], expected=[Step.STARTING_AGAIN])
