@@ -6,6 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.locked
 ARGS ?=
+HOSTS ?= 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup demo up test unit check lock clean
@@ -30,8 +31,8 @@ $(STAMP): requirements-dev.txt
 demo: setup ## One container from POST to gone, on a real engine, before your eyes
 	@$(PY) -m infra.local demo $(ARGS)
 
-up: setup ## Keep the local cloud running (ARGS="--port 8080 --data .berth/up")
-	@$(PY) -m infra.local up $(ARGS)
+up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
+	@$(PY) -m infra.local up --hosts $(HOSTS) $(ARGS)
 
 test: setup ## Every suite: unit, contract, app, docker, local, flow
 	@$(PY) -m pytest $(ARGS)

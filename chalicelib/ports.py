@@ -98,6 +98,9 @@ class ContainerStore(Protocol):
     def due(self, before: datetime, limit: int) -> list[Container]:
         """Records whose `due_at` has passed, oldest first per shard, at most `limit`; may lag behind writes."""
 
+    def on_host(self, host_id: str, limit: int) -> list[Container]:
+        """Records placed on a host in `creating` or `running`, at most `limit`; may lag behind writes."""
+
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         """The frames of a container with a higher number, in order."""
 
@@ -113,6 +116,9 @@ class HostStore(Protocol):
 
     def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
         """Renew the lease and keep the report; NotFound when it is not enrolled."""
+
+    def drain(self, host_id: str, draining: bool) -> None:
+        """Take no more containers there, or take them again; NotFound when it is not enrolled."""
 
     def candidates(self) -> list[Host]:
         """Hosts that reported, possibly a little stale; `place` decides."""

@@ -23,6 +23,7 @@ from chalicelib.edge.sockets import Doorkeeper
 from chalicelib.ports import Rate
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.keyring import Keyring
+from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
@@ -160,6 +161,11 @@ def status_writer() -> StatusWriter:
     keyring = Keyring(hosts(), settings().control_public_key)
     fanout = FanOut(connections(), sockets(), CLOCK)
     return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, CLOCK)
+
+
+@cache
+def leases() -> Leases:
+    return Leases(containers(), hosts(), events(), CLOCK)
 
 
 @cache

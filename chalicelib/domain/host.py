@@ -32,6 +32,8 @@ class Host(BaseModel):
     report: HostReport | None = None
     received_at: datetime | None = None
     reserved: Reserved = Reserved()
+    draining: bool = False
+    """True while its operator wants no more containers on it."""
 
     def takes(self, wanted: Resources, now: datetime) -> bool:
         """Whether a container of this size may be placed here now."""
@@ -41,7 +43,11 @@ class Host(BaseModel):
         """Whether it is alive, with its engine up, and not draining."""
         if self.report is None or self.received_at is None or now - self.received_at > LEASE:
             return False
-        return self.report.engine_up and not self.report.draining
+        return self.report.engine_up and not self.report.draining and not self.draining
+
+    def silent(self, now: datetime) -> bool:
+        """Whether its lease has run out; one that never reported has none."""
+        return self.received_at is not None and now - self.received_at > LEASE
 
     def room_for(self, wanted: Resources) -> bool:
         """Whether the reservation would fit."""

@@ -50,6 +50,22 @@ def list_hosts(_parsed: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def drain_host(parsed: argparse.Namespace) -> dict[str, Any]:
+    """No more containers for a host, or again."""
+    wiring.hosts().drain(parsed.host_id, draining=not parsed.undo)
+    return {"host_id": parsed.host_id, "draining": not parsed.undo}
+
+
+def list_containers(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What runs, or is about to, on a host."""
+    found = wiring.containers().on_host(parsed.host_id, limit=1000)
+    return {
+        "containers": [
+            {"id": each.id, "user_id": each.user_id, "name": each.name, "status": each.status.value} for each in found
+        ]
+    }
+
+
 def main() -> int:
     parsed = _parser().parse_args()
     result = parsed.work(parsed)
@@ -72,17 +88,24 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("host_id")
     enrol.add_argument("--public-key", type=Path, required=True, help="file that `infra.hostagent keygen` printed")
     enrol.set_defaults(work=enrol_host)
+    drain = verbs.add_parser("drain-host", help="take no more containers on a host")
+    drain.add_argument("host_id")
+    drain.add_argument("--undo", action="store_true", help="take them again")
+    drain.set_defaults(work=drain_host)
+    running = verbs.add_parser("list-containers", help="what runs on a host")
+    running.add_argument("host_id")
+    running.set_defaults(work=list_containers)
     verbs.add_parser("list-hosts", help="hosts and what they hold").set_defaults(work=list_hosts)
     return parser
 
 
 def _show(result: dict[str, Any], console: Console) -> None:
-    rows = result.get("hosts")
+    rows = result.get("hosts", result.get("containers"))
     if rows is None:
         for name, value in result.items():
             console.print(f"[bold]{name:14}[/] {value}", highlight=False, soft_wrap=True)
         return
-    table = Table("host", "takes containers", "containers", "reserved", "engine", "development", "last heard")
+    table = Table(*(name.replace("_", " ") for name in rows[0])) if rows else Table("nothing")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     console.print(table)

@@ -28,6 +28,8 @@ log = logging.getLogger("berth.agent")
 
 PARALLEL_PULLS = 3
 TICK_SECONDS = 0.5
+LEASE_SECONDS = 60.0
+"""After a silence this long the control plane takes a host for lost."""
 
 
 class CannotStart(Exception):
@@ -55,6 +57,7 @@ class Agent:
         self.keeper = self._keeper(facts.cores)
         self._images: list[str] = []
         self._beaten = ""
+        self._heard_at = time.monotonic()
 
     def _keeper(self, cores: int) -> Keeper:
         pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds)
@@ -75,6 +78,7 @@ class Agent:
         """Take up what was left, and begin to watch and to report."""
         self._outbox.start()
         self.keeper.look()
+        self.keeper.tell_again()
         self.keeper.resume()
         for work in (self._watch_time, self._watch_engine):
             threading.Thread(target=self._guarded, args=(work,), daemon=True, name=work.__name__).start()
@@ -141,8 +145,16 @@ class Agent:
         try:
             identity = f"heartbeat:{host_id}:{time.time_ns()}"
             self._outbox.send_now(Heartbeat(host_id=host_id, report=report), f"host-{host_id}", identity)
+            self._heard_at = self._back_after(self._heard_at)
         except QueueUnavailable as error:
             log.warning("heartbeat not sent", extra={"host": host_id, "reason": str(error)})
+
+    def _back_after(self, heard_at: float) -> float:
+        """The time now; after a silence as long as a lease, what runs is told again."""
+        now = time.monotonic()
+        if now - heard_at > LEASE_SECONDS:
+            self.keeper.tell_again()
+        return now
 
     def _watch_engine(self) -> None:
         """The engine's own words, for speed; the truth comes from looking."""

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.events import Removed, Stopped
+from chalicelib.contract.events import Removed, Started, Stopped
 from infra.hostagent.creation import Creation, telling
 from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Journal, Step
 from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
@@ -78,6 +79,14 @@ class Keeper:
         for intent in self._journal.intents():
             self._watch_expiry(intent)
             self._poke(intent.container_id)
+
+    def tell_again(self) -> None:
+        """Say of everything that runs that it does: the control plane may have taken us for lost."""
+        for intent in self._journal.intents():
+            if intent.step is Step.READY:
+                started = telling(Started, intent, started_at=datetime.now(UTC))
+                self._journal.advance(intent, [started], expected=[Step.READY])
+        self._told()
 
     def accept(self, spec: ContainerSpec) -> None:
         """Journal a creation and set about it, or CallRefused. The same again changes nothing."""

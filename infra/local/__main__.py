@@ -42,6 +42,7 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         port=parsed.port,
         moto_port=parsed.moto_port,
         agent_port=parsed.agent_port,
+        hosts=parsed.hosts,
         reload=True,
         say=say,
     )
@@ -116,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     keep = verbs.add_parser("up", help="keep Berth running")
     _ports(keep, Path(".berth/up"), port=8080)
     keep.add_argument("--agent-port", type=int, default=0, help="the host agent's port (default: any free one)")
+    keep.add_argument("--hosts", type=int, default=1, help="host agents, all on one engine (default 1)")
     keep.set_defaults(work=up)
     once = verbs.add_parser("demo", help="one container from POST to gone")
     once.add_argument("--data", type=Path, default=Path(".berth/demo"), help="folder for everything it writes")

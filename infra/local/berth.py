@@ -45,6 +45,8 @@ class BerthSettings:
     port: int = 0
     moto_port: int = 0
     agent_port: int = 0
+    """Of the first host's agent."""
+    hosts: int = 1
     reload: bool = False
     schedule_speed: float = 1.0
     environment: dict[str, str] = field(default_factory=dict)
@@ -90,14 +92,16 @@ async def open_berth(settings: BerthSettings, engine: Engine) -> AsyncIterator[B
     """A Berth that takes containers inside the block, and of which nothing remains after it."""
     settings.data.mkdir(parents=True, exist_ok=True)
     control_key = _control_key(settings.data)
-    agent_port = free_port(settings.agent_port, "--agent-port")
+    ports = [free_port(settings.agent_port if number == 0 else 0, "--agent-port") for number in range(settings.hosts)]
     cloud_settings = _cloud_settings(settings, control_key)
     async with open_cloud(cloud_settings) as cloud:
         berth = Berth(cloud, engine, {**cloud.aws_environment, **cloud_settings.environment}, {})
         try:
-            await asyncio.to_thread(_enrol, berth, settings, "host-1")
-            _start_agent(berth, settings, "host-1", agent_port)
-            await _agent_ready(berth, settings, "host-1", agent_port)
+            for number, port in enumerate(ports, 1):
+                await asyncio.to_thread(_enrol, berth, settings, f"host-{number}")
+                _start_agent(berth, settings, f"host-{number}", port)
+            for number, port in enumerate(ports, 1):
+                await _agent_ready(berth, settings, f"host-{number}", port)
             yield berth
         finally:
             for agent in berth.agents.values():

@@ -308,6 +308,21 @@ def test_a_host_that_takes_nothing_is_full(stores: Stores, user: str, report: di
         stores.containers.place(stores.created(user), stores.hosts.get(host_id), NOW)
 
 
+def test_a_host_that_is_drained_is_full_until_it_is_not(stores: Stores, user: str) -> None:
+    host_id = stores.a_host()
+    before = stores.hosts.get(host_id)
+    stores.hosts.drain(host_id, draining=True)
+    container = stores.created(user)
+
+    with pytest.raises(HostFull):
+        stores.containers.place(container, before, NOW)
+    stores.hosts.heartbeat(host_id, a_report(), NOW)
+    assert not stores.hosts.get(host_id).placeable(NOW)
+
+    stores.hosts.drain(host_id, draining=False)
+    stores.containers.place(container, stores.hosts.get(host_id), NOW)
+
+
 def test_a_host_whose_lease_has_ended_is_full(stores: Stores, user: str) -> None:
     host_id = stores.a_host()
 
@@ -327,6 +342,20 @@ def test_a_claim_given_back_frees_the_host_and_begins_a_generation(stores: Store
     assert stores.hosts.get(host_id).reserved.containers == 0
     with pytest.raises(StaleWrite):
         stores.containers.unplace(placed)
+
+
+def test_what_runs_on_a_host_is_found_by_it(stores: Stores, user: str) -> None:
+    host_id = stores.a_host()
+    host = stores.hosts.get(host_id)
+    placed = [stores.containers.place(stores.created(user), host, NOW) for _ in range(3)]
+    stores.created(user)
+    stores.containers.begin_delete(placed[0], NOW)
+
+    found = stores.containers.on_host(host_id, 10)
+
+    assert {each.id for each in found} == {placed[1].id, placed[2].id}
+    assert len(stores.containers.on_host(host_id, 1)) == 1
+    assert stores.containers.on_host("another", 10) == []
 
 
 def validated(container: Container) -> Change:

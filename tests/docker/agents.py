@@ -152,7 +152,7 @@ class RunningAgent:
         """Engine containers of this host, or of one container."""
         wanted = f"berth.container={container_id}" if container_id else f"berth.host={self.host_id}"
         with contextlib.closing(self.engine.client()) as client:
-            return list(client.containers.list(all=True, filters={"label": wanted}))
+            return list(client.containers.list(all=True, ignore_removed=True, filters={"label": wanted}))
 
     def inside(self, container_id: str, command: str, user: str = "0") -> str:
         """The output of a command run in the container."""

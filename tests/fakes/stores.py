@@ -44,6 +44,10 @@ class MemoryHosts:
             changes = {"report": report, "received_at": received_at}
             self.rows[host_id] = self.get(host_id).model_copy(update=changes)
 
+    def drain(self, host_id: str, draining: bool) -> None:
+        with self.lock:
+            self.rows[host_id] = self.get(host_id).model_copy(update={"draining": draining})
+
     def candidates(self) -> list[Host]:
         return [host for host in self.rows.values() if host.report is not None]
 
@@ -189,6 +193,11 @@ class MemoryContainers:
     def due(self, before: datetime, limit: int) -> list[Container]:
         waiting = [each for each in list(self.records.values()) if each.due_at and each.due_at <= before]
         return sorted(waiting, key=lambda each: str(each.due_at))[:limit]
+
+    def on_host(self, host_id: str, limit: int) -> list[Container]:
+        live = (Status.CREATING, Status.RUNNING)
+        placed = [each for each in list(self.records.values()) if each.host_id == host_id]
+        return [each for each in placed if each.status in live][:limit]
 
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         return [frame for frame in self.log.get(container_id, []) if frame.seq > seq]

@@ -13,6 +13,7 @@ from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, Conne
 from chalicelib.domain.host import Host
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.keyring import Keyring
+from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
@@ -129,6 +130,7 @@ class World:
             self.fanout,
             self.clock,
         )
+        self.leases = Leases(self.containers, self.hosts, self.events, self.clock)
         self.sweep = Sweep(self.containers, self.commands, self.events, self.clock)
 
     def from_host(self, event: Event, host_id: str = "host-1") -> None:

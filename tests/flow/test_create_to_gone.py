@@ -107,7 +107,9 @@ def test_delete_wins_over_a_create_in_flight(user: User, engine: Engine) -> None
             assert "updated" not in [frame["type"] for frame in heard]
 
     with contextlib.closing(engine.client()) as client:
-        left = client.containers.list(all=True, filters={"label": f"berth.container={created['id']}"})
+        left = client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"berth.container={created['id']}"}
+        )
     assert left == []
 
 

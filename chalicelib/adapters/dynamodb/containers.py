@@ -207,6 +207,30 @@ class DynamoContainers:
         )
         return [from_item(item) for item in found["Items"]]
 
+    def on_host(self, host_id: str, limit: int) -> list[Container]:
+        page: dict[str, Any] = {}
+        found: list[Container] = []
+        while len(found) < limit:
+            answer = call(lambda page=page: self._host_keys(host_id, page))  # type: ignore[misc]
+            for item in answer["Items"]:
+                key = from_item(item)
+                record = record_of(self._read(key["user_id"], key["sk"]))
+                if record.host_id == host_id and record.status in (Status.CREATING, Status.RUNNING):
+                    found.append(record)
+            if "LastEvaluatedKey" not in answer:
+                break
+            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return found[:limit]
+
+    def _host_keys(self, host_id: str, page: Mapping[str, Any]) -> Any:
+        return self._client.query(
+            TableName=self._containers,
+            IndexName="host",
+            KeyConditionExpression="host_id = :host",
+            ExpressionAttributeValues=to_item({":host": host_id}),
+            **page,
+        )
+
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         rows = self._query(self._events, "container_id = :id AND seq > :seq", {":id": container_id, ":seq": seq})
         return [Frame.model_validate(row | {"container": json.loads(row["container"])}) for row in rows]

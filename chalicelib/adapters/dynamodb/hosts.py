@@ -43,18 +43,24 @@ class DynamoHosts:
             raise NotFound("host not found")
         return _host(from_item(found["Item"]))
 
+    def drain(self, host_id: str, draining: bool) -> None:
+        self._change(host_id, "SET draining = :draining", {":draining": draining})
+
     def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
         values = {
             ":report": report.model_dump_json(),
             ":at": received_at,
             ":placeable": report.engine_up and not report.draining,
         }
+        self._change(host_id, "SET report = :report, received_at = :at, placeable = :placeable", values)
+
+    def _change(self, host_id: str, expression: str, values: Mapping[str, Any]) -> None:
         try:
             call(
                 lambda: self._client.update_item(
                     TableName=self._table,
                     Key=to_item({"host_id": host_id}),
-                    UpdateExpression="SET report = :report, received_at = :at, placeable = :placeable",
+                    UpdateExpression=expression,
                     ConditionExpression="attribute_exists(host_id)",
                     ExpressionAttributeValues=to_item(values),
                 )
@@ -88,5 +94,6 @@ def _host(row: Mapping[str, Any]) -> Host:
         public_key=row["public_key"],
         report=HostReport.model_validate(json.loads(report)) if report else None,
         received_at=row.get("received_at"),
+        draining=row.get("draining", False),
         reserved=Reserved(**{name: row.get(f"reserved_{name}", 0) for name in _AMOUNTS}),
     )

@@ -21,13 +21,15 @@ def hold(table: str, container: Container, host: Host, at: datetime) -> dict[str
     add = ", ".join(f"reserved_{name} :{name}" for name in _AMOUNTS)
     return Row(table, {"host_id": host.id}).update(
         f"ADD {add}, reserved_containers :one",
-        f"{fits} AND reserved_containers < :most AND placeable = :true AND received_at >= :oldest",
+        f"{fits} AND reserved_containers < :most AND placeable = :true AND received_at >= :oldest "
+        "AND (attribute_not_exists(draining) OR draining = :false)",
         {
             **room,
             **{f":{name}": getattr(wanted, name) for name in _AMOUNTS},
             ":one": 1,
             ":most": offer.max_containers,
             ":true": True,
+            ":false": False,
             ":oldest": at - LEASE,
         },
     )

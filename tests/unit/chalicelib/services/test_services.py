@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.contract.causes import Code
 from chalicelib.contract.commands import Create, Delete
-from chalicelib.contract.events import Created, Failed, Heartbeat, ListRequested, Progress, Ready, Removed
+from chalicelib.contract.events import Created, Failed, Heartbeat, ListRequested, Progress, Ready, Removed, Started
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, seal
 from chalicelib.contract.statuses import Stage, Status
 from chalicelib.domain.container import Container
@@ -196,6 +196,44 @@ def test_the_sweeper_drives_deletions_and_removes_old_errors_and_expired_ones() 
     deletes = {message.container_id for message in world.commands.messages if isinstance(message, Delete)}
     assert deletes == {deleting.id, failed.id, expired.id}
     assert world.containers.live[USER] == 0
+
+
+def test_what_runs_on_a_silent_host_is_told_as_lost_and_follows_when_it_is_back() -> None:
+    world = World()
+    running, creating = placed(world), placed(world)
+    world.from_host(ready(running))
+    heard = subscribed(world)
+    assert world.leases.run() == 0
+    world.events.sent.clear()
+    world.clock.advance(61)
+
+    assert world.leases.run() == 2
+    for event in world.events.messages:
+        world.from_control_plane(event)
+
+    assert again(world, running).status is Status.STOPPED
+    assert again(world, running).stopped_because.code is Code.HOST_LOST  # type: ignore[union-attr]
+    assert again(world, creating).error.code is Code.HOST_LOST  # type: ignore[union-attr]
+    assert [frame["type"] for frame in heard] == ["stopped", "progress", "updated"]
+    assert world.leases.run() == 0
+    world.from_host(Started(**about(running, 2), started_at=NOW))
+    assert again(world, running).status is Status.RUNNING
+
+
+def test_when_many_hosts_fall_silent_at_once_nothing_is_ended() -> None:
+    world = World(hosts=9)
+    containers = [placed(world) for _ in range(4)]
+    for container in containers:
+        world.from_host(ready(container), str(container.host_id))
+    world.clock.advance(61)
+    for number in range(1, 8):
+        world.hosts.heartbeat(f"host-{number}", a_report(), world.clock.now())
+
+    assert world.leases.run() == 0
+
+    world.hosts.heartbeat("host-8", a_report(), world.clock.now())
+    lost = [each for each in containers if each.host_id == "host-9"]
+    assert world.leases.run() == len(lost)
 
 
 def subscribed(world: World, connection_id: str = "con-1", user_id: str = USER) -> list[dict[str, Any]]:
