@@ -77,7 +77,7 @@ class Agent:
     def start(self) -> None:
         """Take up what was left, and begin to watch and to report."""
         self._outbox.start()
-        self.keeper.look()
+        self.keeper.relist.look()
         self.keeper.tell_again()
         self.keeper.resume()
         for work in (self._watch_time, self._watch_engine):
@@ -114,7 +114,7 @@ class Agent:
             now = time.monotonic()
             if now - looked >= self._settings.look_seconds:
                 looked = now
-                self.keeper.look()
+                self.keeper.relist.look()
                 self._walls()
                 self._images = self._images_now()
             if now - beaten >= self._settings.heartbeat_seconds or self._changed():
@@ -128,7 +128,7 @@ class Agent:
             return self._images
 
     def _state(self) -> str:
-        return f"{self.keeper.engine_up} {self._images}"
+        return f"{self.keeper.relist.engine_up} {self._images}"
 
     def _changed(self) -> bool:
         return self._state() != self._beaten
@@ -137,7 +137,7 @@ class Agent:
         self._beaten = self._state()
         report = self._offer.report(
             self._images,
-            engine_up=self.keeper.engine_up,
+            engine_up=self.keeper.relist.engine_up,
             draining=self._settings.draining,
             containers=self.keeper.count(),
         )
@@ -160,9 +160,9 @@ class Agent:
         """The engine's own words, for speed; the truth comes from looking."""
         try:
             for signal in self._engine.signals(self._settings.host_id):
-                self.keeper.heard(signal.action, signal.container_id, signal.at)
+                self.keeper.relist.heard(signal.action, signal.container_id, signal.at)
         except EngineError:
-            self.keeper.look()
+            self.keeper.relist.look()
 
     def _walls(self) -> None:
         try:

@@ -97,7 +97,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
         return JSONResponse({"containers": [_shown(intent) for intent in journal.intents()]})
 
     def health(_request: Request) -> Response:
-        return JSONResponse({"ok": True, "engine_up": keeper.engine_up})
+        return JSONResponse({"ok": True, "engine_up": keeper.relist.engine_up})
 
     guarded = _Guarded(guard)
     return Starlette(

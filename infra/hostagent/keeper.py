@@ -1,7 +1,6 @@
-"""The host's containers kept as wanted: calls and looks at the engine come in, work is done and told of.
+"""The host's containers kept as wanted: calls come in, are journalled, and work is done and told of.
 
-Level-triggered: whatever happened, `settle` does what the journal and the engine together ask for, and `look`
-compares the two every few seconds, so that no event has to be trusted (M5).
+Level-triggered: whatever happened, `settle` does what the journal and the engine together ask for; `relist` says when.
 """
 
 import logging
@@ -14,24 +13,15 @@ from datetime import UTC, datetime
 
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.events import Removed, Started, Stopped
+from chalicelib.contract.events import Removed, Started
 from infra.hostagent.creation import Creation, telling
 from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Journal, Step
-from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
+from infra.hostagent.ports import Engine, EngineError
+from infra.hostagent.relist import Relist
 from infra.hostagent.switching import SWITCHABLE, Switching
 
 log = logging.getLogger("berth.agent.keeper")
 
-GRACE_SECONDS = 300.0
-"""A container of ours that nobody wants is left alone for this long (M9)."""
-
-TOMBSTONE_SECONDS = 24 * 3600.0
-"""How long a deleted id is remembered and refused (M8)."""
-
-OOM_WINDOW_SECONDS = 5.0
-"""A death by signal this soon after an out-of-memory kill was that."""
-
-_KILLED = 137
 _USER = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
 _EXPIRED = Cause(code=Code.EXPIRED, actor=Actor.SYSTEM, message="the session is over: create a new container")
 
@@ -54,7 +44,7 @@ class Policy:
 
 
 class Keeper:
-    """Takes calls, drives containers to what is wanted, and watches that they stay so."""
+    """Takes calls and drives containers to what is wanted, each by one thread at a time."""
 
     def __init__(
         self, engine: Engine, journal: Journal, creation: Creation, policy: Policy, told: Callable[[], None]
@@ -69,10 +59,9 @@ class Keeper:
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._again: set[str] = set()
-        self._out_of_memory: dict[str, float] = {}
         self._expiries: dict[str, float] = {}
         self._closed = False
-        self.engine_up = True
+        self.relist = Relist(engine, journal, policy.host_id, self._poke, told)
 
     def resume(self) -> None:
         """Take up what an earlier process left."""
@@ -121,7 +110,7 @@ class Keeper:
     def _check_willing(self) -> None:
         if self._policy.draining:
             raise CallRefused(RefusalCode.DRAINING, "the host takes no new containers")
-        if not self.engine_up:
+        if not self.relist.engine_up:
             raise CallRefused(RefusalCode.ENGINE_DOWN, "the host's engine does not answer")
         if self.count() >= self._policy.max_containers:
             raise CallRefused(RefusalCode.FULL, "the host is full")
@@ -232,71 +221,6 @@ class Keeper:
         )
         log.info("container removed", extra={"container": intent.container_id})
 
-    def look(self) -> None:
-        """Compare what is wanted with what the engine has, and mend the difference."""
-        try:
-            found = self._engine.of_host(self._policy.host_id)
-        except EngineDown:
-            self.engine_up = False
-            return
-        except EngineError:
-            log.exception("look at the engine failed")
-            return
-        self.engine_up = True
-        wanted = {intent.container_id: intent for intent in self._journal.intents()}
-        for intent in wanted.values():
-            self._compare(intent, found)
-        for container in found:
-            self._judge(container, wanted.get(container.container_id))
-        self._journal.forget(time.time() - TOMBSTONE_SECONDS)
-
-    def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
-        if intent.step in (*CREATING, *SWITCHING, Step.REMOVING):
-            self._poke(intent.container_id)
-        elif intent.step is Step.READY:
-            here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]
-            if not here:
-                self._ended(intent, _vanished())
-            elif not here[0].running:
-                self._ended(intent, self._why(intent, here[0].exit_code))
-
-    def _ended(self, intent: Intent, cause: Cause) -> None:
-        stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=time.time())
-        self._journal.advance(
-            stopped,
-            [telling(Stopped, intent, cause=cause)],
-            expected=[Step.READY],
-        )
-        log.info("container ended", extra={"container": intent.container_id, "code": cause.code.value})
-        self._told()
-
-    def _why(self, intent: Intent, exit_code: int) -> Cause:
-        killed_at = self._out_of_memory.get(intent.container_id, 0.0)
-        if exit_code == _KILLED and time.time() - killed_at < OOM_WINDOW_SECONDS:
-            message = "the container used more memory than it was granted: create it with more"
-            return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
-        message = f"the container's main process exited with code {exit_code}"
-        return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
-
-    def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
-        """Remove a container of ours that nobody wants: failed and superseded ones now, unknown ones after grace."""
-        superseded = intent is not None and container.generation < intent.generation
-        failed = intent is not None and intent.step is Step.FAILED
-        unknown = intent is None and time.time() - container.created_at > GRACE_SECONDS
-        if superseded or failed or unknown:
-            log.warning("unwanted container removed", extra={"container": container.container_id})
-            try:
-                self._engine.remove(container.engine_id)
-            except EngineError:
-                return
-
-    def heard(self, action: str, container_id: str, at: float) -> None:
-        """The engine says something happened: remember memory kills, and look at once."""
-        if action == "oom":
-            self._out_of_memory[container_id] = at
-        else:
-            self.look()
-
     def _watch_expiry(self, intent: Intent) -> None:
         """By a clock that nobody sets back: seconds left now, counted from now (I20)."""
         if intent.expires_at is not None and intent.step not in GONE:
@@ -326,8 +250,3 @@ class Keeper:
         with self._lock:
             self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _vanished() -> Cause:
-    message = "the container was removed on its host by someone else: delete it and create it again"
-    return Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message)

@@ -1,0 +1,110 @@
+"""Wanted and found compared: the journal and the engine come in; what ended is told, what nobody wants is removed (M5).
+
+The engine's own words make it quick; looking makes it true.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from chalicelib.contract.causes import Actor, Cause, Code
+from chalicelib.contract.events import Stopped
+from infra.hostagent.creation import telling
+from infra.hostagent.journal import CREATING, SWITCHING, Intent, Journal, Step
+from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
+
+log = logging.getLogger("berth.agent.relist")
+
+GRACE_SECONDS = 300.0
+"""A container of ours that nobody wants is left alone for this long (M9)."""
+
+TOMBSTONE_SECONDS = 24 * 3600.0
+"""How long a deleted id is remembered and refused (M8)."""
+
+OOM_WINDOW_SECONDS = 5.0
+"""A death by signal this soon after an out-of-memory kill was that."""
+
+_KILLED = 137
+
+
+class Relist:
+    """Looks at the engine and mends the difference; `poke` has a container settled, `told` has events sent."""
+
+    def __init__(
+        self, engine: Engine, journal: Journal, host_id: str, poke: Callable[[str], None], told: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._host_id = host_id
+        self._poke = poke
+        self._told = told
+        self._out_of_memory: dict[str, float] = {}
+        self.engine_up = True
+
+    def look(self) -> None:
+        """Compare and mend. The journal is read first: what was ready then must be found now."""
+        wanted = {intent.container_id: intent for intent in self._journal.intents()}
+        try:
+            found = self._engine.of_host(self._host_id)
+        except EngineDown:
+            self.engine_up = False
+            return
+        except EngineError:
+            log.exception("look at the engine failed")
+            return
+        self.engine_up = True
+        for intent in wanted.values():
+            self._compare(intent, found)
+        for container in found:
+            self._judge(container, wanted.get(container.container_id))
+        self._journal.forget(time.time() - TOMBSTONE_SECONDS)
+
+    def heard(self, action: str, container_id: str, at: float) -> None:
+        """The engine says something happened: remember memory kills, and look at once."""
+        if action == "oom":
+            self._out_of_memory[container_id] = at
+        else:
+            self.look()
+
+    def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
+        if intent.step in (*CREATING, *SWITCHING, Step.REMOVING):
+            self._poke(intent.container_id)
+        elif intent.step is Step.READY:
+            here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]
+            if not here:
+                self._ended(intent, _vanished())
+            elif not here[0].running:
+                self._ended(intent, self._why(intent, here[0].exit_code))
+
+    def _ended(self, intent: Intent, cause: Cause) -> None:
+        stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=time.time())
+        event = telling(Stopped, intent, cause=cause)
+        if self._journal.advance(stopped, [event], expected=[Step.READY]) is not None:
+            log.info("container ended", extra={"container": intent.container_id, "code": cause.code.value})
+            self._told()
+
+    def _why(self, intent: Intent, exit_code: int) -> Cause:
+        killed_at = self._out_of_memory.get(intent.container_id, 0.0)
+        if exit_code == _KILLED and time.time() - killed_at < OOM_WINDOW_SECONDS:
+            message = "the container used more memory than it was granted: create it with more"
+            return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+        message = f"the container's main process exited with code {exit_code}"
+        return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+
+    def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
+        """Remove a container of ours that nobody wants: failed and superseded ones now, unknown ones after grace."""
+        superseded = intent is not None and container.generation < intent.generation
+        failed = intent is not None and intent.step is Step.FAILED
+        unknown = intent is None and time.time() - container.created_at > GRACE_SECONDS
+        if superseded or failed or unknown:
+            log.warning("unwanted container removed", extra={"container": container.container_id})
+            try:
+                self._engine.remove(container.engine_id)
+            except EngineError:
+                return
+
+
+def _vanished() -> Cause:
+    message = "the container was removed on its host by someone else: delete it and create it again"
+    return Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message)

@@ -1,0 +1,121 @@
+"""`infra.hostagent.ports.Engine`: the same promises asked of the fake and of Docker."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from chalicelib.contract.resources import NetworkMode
+from infra.ground.engine import Engine as RunningEngine
+from infra.ground.images import TINY
+from infra.ground.registry import Registry
+from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.ports import Engine, EngineDown, EngineRefused, ImageMissing, NameInUse, NotThere
+from infra.hostagent.profile import Profile, profile_of
+from tests.builders import a_spec
+from tests.fakes.engine import FakeEngine
+
+
+@dataclass
+class Bench:
+    engine: Engine
+    host_id: str
+    pullable: str
+    missing: str
+
+    def profile(self, **changes: object) -> Profile:
+        spec = a_spec(image=TINY, network_mode=NetworkMode.NONE, **changes)
+        return profile_of(spec, self.host_id, "unused", cores=1)
+
+
+@pytest.fixture(params=["fake", "docker"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    host_id = f"h{uuid.uuid4().hex[:8]}"
+    if request.param == "fake":
+        fake = FakeEngine(present={TINY}, remote={"registry.example/there:1"})
+        yield Bench(fake, host_id, "registry.example/there:1", "registry.example/no/such:1")
+        return
+    running: RunningEngine = request.getfixturevalue("engine")
+    registry: Registry = request.getfixturevalue("registry")
+    pullable = registry.hold(TINY, f"berth-test/port:{host_id}")
+    engine = DockerEngine(running.url)
+    yield Bench(engine, host_id, pullable, f"{registry.address}/no/such:1")
+    for container in engine.of_host(host_id):
+        engine.remove(container.engine_id)
+
+
+def test_a_container_is_created_found_started_and_removed(bench: Bench) -> None:
+    profile = bench.profile()
+
+    engine_id = bench.engine.create(profile)
+
+    created = bench.engine.find(profile.name)
+    assert created is not None
+    assert (created.engine_id, created.running) == (engine_id, False)
+    bench.engine.start(engine_id)
+    bench.engine.start(engine_id)
+    [running] = bench.engine.of_host(bench.host_id)
+    assert (running.engine_id, running.running, running.generation) == (engine_id, True, 1)
+    assert bench.engine.answers(engine_id)
+    bench.engine.remove(engine_id)
+    bench.engine.remove(engine_id)
+    assert bench.engine.of_host(bench.host_id) == []
+    assert bench.engine.find(profile.name) is None
+
+
+def test_a_name_can_be_used_once(bench: Bench) -> None:
+    profile = bench.profile()
+    bench.engine.create(profile)
+
+    with pytest.raises(NameInUse):
+        bench.engine.create(profile)
+
+
+def test_a_container_of_an_image_that_is_not_there_is_refused(bench: Bench) -> None:
+    profile = bench.profile()
+    profile.container["image"] = "never/seen:1"
+
+    with pytest.raises(ImageMissing):
+        bench.engine.create(profile)
+    assert not bench.engine.has_image("never/seen:1")
+    assert bench.engine.has_image(TINY)
+
+
+def test_a_stopped_container_is_not_running_and_may_start_again(bench: Bench) -> None:
+    engine_id = bench.engine.create(bench.profile())
+    bench.engine.start(engine_id)
+
+    bench.engine.stop(engine_id, 5)
+    assert [each.running for each in bench.engine.of_host(bench.host_id)] == [False]
+    bench.engine.stop(engine_id, 5)
+    bench.engine.start(engine_id)
+
+    assert [each.running for each in bench.engine.of_host(bench.host_id)] == [True]
+
+
+def test_what_is_not_there_says_so(bench: Bench) -> None:
+    for call in (lambda: bench.engine.start("f" * 64), lambda: bench.engine.stop("f" * 64, 1)):
+        with pytest.raises(NotThere):
+            call()
+
+
+def test_an_image_is_there_when_its_pull_has_ended(bench: Bench) -> None:
+    lines = list(bench.engine.pull(bench.pullable))
+
+    assert lines
+    assert bench.engine.has_image(bench.pullable)
+    assert bench.pullable in bench.engine.images()
+
+
+def test_a_pull_of_what_is_not_there_is_refused(bench: Bench) -> None:
+    with pytest.raises((EngineRefused, NotThere)):
+        list(bench.engine.pull(bench.missing))
+
+
+def test_an_engine_that_does_not_answer_is_down() -> None:
+    for engine in (FakeEngine(down=True), DockerEngine("unix:///nowhere/docker.sock")):
+        with pytest.raises(EngineDown):
+            engine.of_host("h")
+        with pytest.raises(EngineDown):
+            engine.facts()

@@ -1,0 +1,305 @@
+"""The keeper over a fake engine: whatever is lost, repeated or overtaken, containers end as wanted."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
+from chalicelib.contract.causes import Code
+from chalicelib.contract.events import parse_event
+from infra.hostagent.creation import Creation, Place
+from infra.hostagent.journal import Journal, Step
+from infra.hostagent.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.profile import profile_of
+from infra.hostagent.pulls import Pulls
+from tests.builders import a_spec
+from tests.fakes.engine import FakeEngine
+
+IMAGE = "debian:bookworm"
+
+
+class Bench:
+    """One host in memory; `restart` is a new process over the same journal and engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engine = FakeEngine(present={IMAGE}, remote={"pulled:1"})
+        self.restart()
+
+    def restart(self, max_containers: int = 10, draining: bool = False) -> None:
+        self.journal = Journal(self.folder / "journal")
+        pulls = Pulls(self.engine, parallel=2, seconds=5)
+        place = Place("host", "network", 2, engine_patience_seconds=0.3)
+        creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
+        policy = Policy("host", max_containers, draining)
+        self.keeper = Keeper(self.engine, self.journal, creation, policy, lambda: None)
+
+    def close(self) -> None:
+        self.keeper.close()
+
+    def events(self, container_id: str) -> list[Any]:
+        waiting = [parse_event(each.event) for each in self.journal.outgoing(1000)]
+        return [event for event in waiting if getattr(event, "container_id", None) == container_id]
+
+    def kinds(self, container_id: str) -> list[str]:
+        return [event.kind for event in self.events(container_id)]
+
+    def until(self, container_id: str, step: Step) -> None:
+        eventually(lambda: (found := self.journal.get(container_id)) is not None and found.step is step)
+
+    def ready(self, **fields: Any) -> Any:
+        spec = a_spec(image=IMAGE, **fields)
+        self.keeper.accept(spec)
+        self.until(spec.container_id, Step.READY)
+        return spec
+
+    def removal(self, spec: Any) -> Removal:
+        return Removal(container_id=spec.container_id, user_id=spec.user_id, generation=spec.generation)
+
+
+def eventually(found: Callable[[], Any], seconds: float = 5) -> Any:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        result = found()
+        if result:
+            return result
+        time.sleep(0.005)
+    raise AssertionError("waited in vain")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_a_creation_goes_through_every_step_once(bench: Bench) -> None:
+    spec = bench.ready()
+    for _ in range(3):
+        bench.keeper.accept(spec)
+    time.sleep(0.05)
+
+    assert bench.kinds(spec.container_id) == ["progress", "progress", "created", "progress", "progress", "ready"]
+    assert bench.engine.calls.count("create") == 1
+
+
+@pytest.mark.parametrize("lost", ["create", "start"])
+def test_a_call_whose_answer_was_lost_is_not_done_twice(bench: Bench, lost: str) -> None:
+    bench.engine.lose_answer_of = {lost}
+
+    spec = bench.ready()
+
+    assert len(bench.engine.of_host("host")) == 1
+    assert bench.kinds(spec.container_id)[-1] == "ready"
+
+
+@pytest.mark.parametrize("code", ["image", "engine"])
+def test_a_failed_creation_leaves_nothing(bench: Bench, code: str) -> None:
+    spec = a_spec(image="nowhere:1" if code == "image" else IMAGE)
+    bench.engine.down = False
+    if code == "engine":
+        bench.engine.answers = lambda _engine_id: False  # type: ignore[method-assign]
+    bench.keeper.accept(spec)
+    bench.until(spec.container_id, Step.FAILED)
+
+    failed = bench.events(spec.container_id)[-1]
+    assert failed.cause.code is (Code.IMAGE_NOT_FOUND if code == "image" else Code.ENGINE_ERROR)
+    assert bench.engine.of_host("host") == []
+
+
+def test_an_engine_that_stays_down_fails_the_creation_and_its_traces_go_later(bench: Bench) -> None:
+    spec = a_spec(image="pulled:1")
+    bench.keeper.accept(spec)
+    eventually(lambda: "create" in bench.engine.calls)
+    bench.engine.down = True
+    eventually(lambda: bench.journal.get(spec.container_id).step in (Step.FAILED, Step.READY))  # type: ignore[union-attr]
+    bench.keeper.relist.look()
+    assert not bench.keeper.relist.engine_up
+    with pytest.raises(CallRefused) as refused:
+        bench.keeper.accept(a_spec(image=IMAGE))
+    assert refused.value.code is RefusalCode.ENGINE_DOWN
+
+    bench.engine.down = False
+    bench.keeper.relist.look()
+
+    intent = bench.journal.get(spec.container_id)
+    assert intent is not None
+    assert (intent.step is Step.FAILED) == (bench.engine.of_host("host") == [])
+
+
+def test_delete_wins_over_a_creation_wherever_it_stands(bench: Bench) -> None:
+    for pause in (0, 0.001, 0.003, 0.01, 0.05):
+        spec = a_spec(image="pulled:1")
+        bench.keeper.accept(spec)
+        time.sleep(pause)
+        bench.keeper.remove(bench.removal(spec))
+        bench.until(spec.container_id, Step.REMOVED)
+
+        numbers = [event.number for event in bench.events(spec.container_id)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert bench.kinds(spec.container_id)[-1] == "removed"
+    eventually(lambda: bench.engine.of_host("host") == [])
+
+
+def test_a_deleted_id_is_refused_and_a_repeated_delete_told_again(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.keeper.remove(bench.removal(spec))
+    bench.until(spec.container_id, Step.REMOVED)
+
+    with pytest.raises(CallRefused) as refused:
+        bench.keeper.accept(spec)
+    bench.keeper.remove(bench.removal(spec))
+
+    assert refused.value.code is RefusalCode.TOMBSTONE
+    assert bench.kinds(spec.container_id)[-2:] == ["removed", "removed"]
+
+
+def test_a_delete_while_the_engine_is_down_is_done_when_it_is_back(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.engine.down = True
+    bench.keeper.remove(bench.removal(spec))
+    time.sleep(0.05)
+    assert "removed" not in bench.kinds(spec.container_id)
+
+    bench.engine.down = False
+    bench.keeper.relist.look()
+
+    bench.until(spec.container_id, Step.REMOVED)
+    assert bench.engine.of_host("host") == []
+
+
+def test_an_older_generation_is_refused_and_a_newer_one_replaces(bench: Bench) -> None:
+    old = bench.ready()
+    new = old.model_copy(update={"generation": 2})
+    bench.keeper.accept(new)
+    bench.until(new.container_id, Step.READY)
+    bench.keeper.relist.look()
+
+    with pytest.raises(CallRefused) as refused:
+        bench.keeper.accept(old)
+
+    assert refused.value.code is RefusalCode.STALE_GENERATION
+    assert [each.generation for each in bench.engine.of_host("host")] == [2]
+
+
+def test_a_full_or_draining_host_refuses(bench: Bench) -> None:
+    for options, code in (({"max_containers": 0}, RefusalCode.FULL), ({"draining": True}, RefusalCode.DRAINING)):
+        bench.restart(**options)  # type: ignore[arg-type]
+        with pytest.raises(CallRefused) as refused:
+            bench.keeper.accept(a_spec(image=IMAGE))
+        assert refused.value.code is code
+
+
+def test_what_ended_by_itself_is_told_with_its_reason(bench: Bench) -> None:
+    exited, killed, vanished = (bench.ready() for _ in range(3))
+    by_id = {each.container_id: each.engine_id for each in bench.engine.of_host("host")}
+    bench.engine.die(by_id[exited.container_id], 3)
+    bench.keeper.relist.heard("oom", killed.container_id, time.time())
+    bench.engine.die(by_id[killed.container_id], 137)
+    bench.engine.remove(by_id[vanished.container_id])
+
+    bench.keeper.relist.look()
+    bench.keeper.relist.look()
+
+    causes = [bench.events(spec.container_id)[-1].cause for spec in (exited, killed, vanished)]
+    assert [cause.code for cause in causes] == [Code.EXITED, Code.OOM, Code.ENGINE_ERROR]
+    assert causes[0].exit_code == 3
+    assert bench.kinds(exited.container_id).count("stopped") == 1
+
+
+def test_unknown_containers_are_removed_after_their_grace_and_no_others(bench: Bench) -> None:
+    bench.ready()
+    for age, label in ((10, "young"), (301, "old")):
+        profile = profile_of(a_spec(image=IMAGE, name=label), "host", "network", 1)
+        engine_id = bench.engine.create(profile)
+        known, container = bench.engine.rows[engine_id]
+        made = time.time() - age
+        bench.engine.rows[engine_id] = (known, type(container)(**{**_fields(container), "created_at": made}))
+
+    bench.keeper.relist.look()
+
+    names = sorted(profile.container["hostname"] for profile, _ in bench.engine.rows.values())
+    assert names == ["web", "young"]
+
+
+def _fields(container: Any) -> dict[str, Any]:
+    return {name: getattr(container, name) for name in container.__slots__}
+
+
+def test_what_was_accepted_is_done_by_the_next_process(bench: Bench) -> None:
+    bench.engine.down = True
+    spec = a_spec(image=IMAGE)
+    bench.keeper.accept(spec)
+    bench.keeper.close()
+    bench.engine.down = False
+
+    bench.restart()
+    bench.keeper.resume()
+
+    bench.until(spec.container_id, Step.READY)
+    assert len(bench.engine.of_host("host")) == 1
+
+
+def test_a_session_that_is_over_is_removed_even_after_a_restart(bench: Bench) -> None:
+    spec = bench.ready(expires_in_seconds=0.2)
+    bench.restart()
+    bench.keeper.resume()
+    bench.keeper.expire()
+    assert bench.kinds(spec.container_id)[-1] == "ready"
+    time.sleep(0.25)
+
+    bench.keeper.expire()
+
+    bench.until(spec.container_id, Step.REMOVED)
+    assert bench.events(spec.container_id)[-1].cause.code is Code.EXPIRED
+
+
+def test_a_switch_is_done_once_and_in_the_order_asked_for(bench: Bench) -> None:
+    spec = bench.ready()
+
+    def power(verb: Verb, action: str) -> None:
+        call = PowerCall(container_id=spec.container_id, user_id=spec.user_id, generation=1, verb=verb, action=action)
+        bench.keeper.power(call)
+
+    power(Verb.STOP, "a")
+    bench.until(spec.container_id, Step.STOPPED)
+    power(Verb.STOP, "a")
+    power(Verb.START, "b")
+    bench.until(spec.container_id, Step.READY)
+    power(Verb.RESTART, "c")
+    power(Verb.RESTART, "c")
+    eventually(lambda: bench.kinds(spec.container_id).count("started") == 2)
+
+    assert bench.kinds(spec.container_id)[6:] == ["stopped", "started", "stopped", "started"]
+    assert [each.running for each in bench.engine.of_host("host")] == [True]
+
+
+def test_a_switch_while_the_engine_is_down_is_done_when_it_is_back(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.engine.down = True
+    bench.keeper.power(
+        PowerCall(container_id=spec.container_id, user_id=spec.user_id, generation=1, verb=Verb.RESTART, action="a")
+    )
+    time.sleep(0.05)
+    assert bench.kinds(spec.container_id)[-1] == "ready"
+
+    bench.engine.down = False
+    bench.keeper.relist.look()
+
+    eventually(lambda: bench.kinds(spec.container_id)[-2:] == ["stopped", "started"])
+
+
+def test_after_a_long_silence_what_runs_is_told_again(bench: Bench) -> None:
+    running, gone = bench.ready(), bench.ready()
+    bench.keeper.remove(bench.removal(gone))
+    bench.until(gone.container_id, Step.REMOVED)
+
+    bench.keeper.tell_again()
+
+    assert bench.kinds(running.container_id)[-1] == "started"
+    assert bench.kinds(gone.container_id)[-1] == "removed"
