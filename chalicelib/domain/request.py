@@ -9,9 +9,9 @@ from chalicelib.domain.container import Container
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.images import ImageChoice
 
-SUPPORTED_DEADLINE = timedelta(seconds=170)
-CUSTOM_DEADLINE = timedelta(seconds=350)
-"""A creation is over by then, ten seconds inside the bounds of invariant I1."""
+SUPPORTED_DEADLINE = timedelta(seconds=110)
+CUSTOM_DEADLINE = timedelta(seconds=290)
+"""A creation is over by then. The sweeper, which looks every minute, ends it inside the 180 and 360 s of I1."""
 
 FIRST_LOOK = timedelta(seconds=5)
 """The sweeper re-drives a record that nobody has taken up by then (M1)."""

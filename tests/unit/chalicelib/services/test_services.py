@@ -54,7 +54,7 @@ def test_a_create_is_placed_announced_and_handed_to_the_hosts_agent() -> None:
     assert world.hosts.get("host-1").reserved.containers == 1
     [(host_id, spec)] = world.agents.created
     assert (host_id, spec.container_id, spec.image, spec.name) == ("host-1", container.id, "debian:bookworm", "web")
-    assert spec.create_seconds == 170
+    assert spec.create_seconds == 110
     assert [event.stage for event in world.events.messages] == [Stage.VALIDATING]
 
 
