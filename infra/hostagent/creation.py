@@ -81,19 +81,20 @@ class Creation:
             return
         deadline = time.monotonic() + patience.left()
         self._tell(intent, _progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
-        self.pulls.wait(spec.image, deadline, lambda percent: self._still_wanted(intent, spec, percent))
+        self.pulls.wait(
+            spec.image, deadline, lambda percent: self._pulling(intent, spec, percent), lambda: self._check(intent)
+        )
         self._tell(intent, _progress(intent, Stage.PULLING, PULLED, "image is on the host"))
 
-    def _still_wanted(self, intent: Intent, spec: ContainerSpec, percent: int) -> bool:
+    def _pulling(self, intent: Intent, spec: ContainerSpec, percent: int) -> None:
         if percent > PROGRESS[Stage.PULLING]:
             self._tell(intent, _progress(intent, Stage.PULLING, percent, f"pulling {spec.image}"))
-        return self._current(intent)
 
-    def _current(self, intent: Intent) -> bool:
+    def _check(self, intent: Intent) -> None:
+        """Superseded when the container is no longer wanted."""
         found = self.journal.get(intent.container_id)
         if found is None or found.generation != intent.generation or found.step not in CREATING:
             raise Superseded
-        return True
 
     def _create(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
         self._tell(intent, _progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))

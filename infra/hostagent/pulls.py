@@ -25,6 +25,7 @@ class _Pull:
     done: threading.Event = field(default_factory=threading.Event)
     abandoned: threading.Event = field(default_factory=threading.Event)
     waiters: int = 0
+    holds_slot: bool = False
 
 
 class Pulls:
@@ -37,25 +38,27 @@ class Pulls:
         self._lock = threading.Lock()
         self._running: dict[str, _Pull] = {}
 
-    def wait(self, image: str, deadline: float, tell: Callable[[int], bool]) -> None:
-        """Have the image. `tell` hears each new percentage and says whether it is still wanted.
+    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
+        """Have the image. `tell` hears each new percentage; `check` raises once the image is no longer wanted.
 
-        PullTimedOut, TimedOut at the deadline (monotonic seconds), or the engine's error.
+        PullTimedOut, TimedOut at the deadline (monotonic seconds), the engine's error, or what `check` raises.
         """
         pull = self._join(image)
         try:
-            self._follow(pull, deadline, tell)
+            self._follow(pull, deadline, tell, check)
         finally:
             self._leave(image, pull)
 
-    def _follow(self, pull: _Pull, deadline: float, tell: Callable[[int], bool]) -> None:
+    def _follow(
+        self, pull: _Pull, deadline: float, tell: Callable[[int], None], check: Callable[[], None]
+    ) -> None:
         told = 0
         while True:
             finished = pull.done.wait(TICK_SECONDS)
+            check()
             if pull.percent > told:
                 told = pull.percent
-                if not tell(told):
-                    return
+                tell(told)
             if finished:
                 break
             now = time.monotonic()
@@ -76,23 +79,37 @@ class Pulls:
             return pull
 
     def _leave(self, image: str, pull: _Pull) -> None:
-        """The last to leave gives the pull up."""
+        """The last to leave gives the pull up; the next may begin though the engine is still silent on this one."""
         with self._lock:
             pull.waiters -= 1
             if pull.waiters == 0:
                 pull.abandoned.set()
+                self._release(pull)
                 if self._running.get(image) is pull:
                     del self._running[image]
 
     def _run(self, image: str, pull: _Pull) -> None:
+        self._slots.acquire()
+        with self._lock:
+            pull.holds_slot = True
+            if pull.abandoned.is_set():
+                self._release(pull)
+                return
+            pull.ends = time.monotonic() + self._seconds
         try:
-            with self._slots:
-                pull.ends = time.monotonic() + self._seconds
-                self._pull(image, pull)
+            self._pull(image, pull)
         except Exception as error:  # noqa: BLE001 - handed to everyone who waits
             pull.error = error
         finally:
             pull.done.set()
+            with self._lock:
+                self._release(pull)
+
+    def _release(self, pull: _Pull) -> None:
+        """Give its slot back, once; the lock is held."""
+        if pull.holds_slot:
+            pull.holds_slot = False
+            self._slots.release()
 
     def _pull(self, image: str, pull: _Pull) -> None:
         """Until it is there, or nobody waits for it any more: then the engine is let go of at its next word."""
