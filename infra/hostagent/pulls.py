@@ -49,9 +49,7 @@ class Pulls:
         finally:
             self._leave(image, pull)
 
-    def _follow(
-        self, pull: _Pull, deadline: float, tell: Callable[[int], None], check: Callable[[], None]
-    ) -> None:
+    def _follow(self, pull: _Pull, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
         told = 0
         while True:
             finished = pull.done.wait(TICK_SECONDS)

@@ -54,7 +54,7 @@ def in_background(work: Callable[[], None]) -> tuple[threading.Thread, list[Exce
     def guarded() -> None:
         try:
             work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - looked at by the test
             errors.append(error)
 
     thread = threading.Thread(target=guarded, daemon=True)
