@@ -15,6 +15,7 @@ from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode,
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
 from infra.hostagent.creation import Creation, telling
+from infra.hostagent.intents import accepted, removing
 from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Journal, Step
 from infra.hostagent.ports import Engine, EngineError
 from infra.hostagent.relist import Relist
@@ -56,6 +57,8 @@ class Keeper:
         self._told = told
         self._switching = Switching(engine, journal)
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="settle")
+        self._decisions = threading.Lock()
+        """Held while a call is judged by the journal and written to it: of a create and a delete, the delete wins."""
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._again: set[str] = set()
@@ -79,33 +82,22 @@ class Keeper:
 
     def accept(self, spec: ContainerSpec) -> None:
         """Journal a creation and set about it, or CallRefused. The same again changes nothing."""
-        known = self._journal.get(spec.container_id)
-        if known is not None and known.step in GONE:
-            raise CallRefused(RefusalCode.TOMBSTONE, "the container was deleted")
-        if known is not None and known.generation > spec.generation:
-            raise CallRefused(RefusalCode.STALE_GENERATION, "a newer generation is known")
-        if known is not None and known.generation == spec.generation:
-            self._poke(spec.container_id)
-            return
-        self._check_willing()
-        now = time.time()
-        intent = Intent(
-            container_id=spec.container_id,
-            user_id=spec.user_id,
-            generation=spec.generation,
-            spec=spec,
-            step=Step.ACCEPTED,
-            cause=None,
-            engine_id=None,
-            deadline=now + spec.create_seconds,
-            expires_at=now + spec.expires_in_seconds if spec.expires_in_seconds else None,
-            number=0,
-            changed_at=now,
-        )
+        with self._decisions:
+            known = self._journal.get(spec.container_id)
+            if known is not None and known.step in GONE:
+                raise CallRefused(RefusalCode.TOMBSTONE, "the container was deleted")
+            if known is not None and known.generation > spec.generation:
+                raise CallRefused(RefusalCode.STALE_GENERATION, "a newer generation is known")
+            if known is None or known.generation < spec.generation:
+                self._check_willing()
+                self._accept(spec)
+        self._poke(spec.container_id)
+
+    def _accept(self, spec: ContainerSpec) -> None:
+        intent = accepted(spec)
         self._journal.accept(intent)
         log.info("creation accepted", extra={"container": spec.container_id, "generation": spec.generation})
         self._watch_expiry(intent)
-        self._poke(spec.container_id)
 
     def _check_willing(self) -> None:
         if self._policy.draining:
@@ -121,38 +113,24 @@ class Keeper:
 
     def remove(self, removal: Removal, cause: Cause = _USER) -> None:
         """Journal that the container has to go, wherever its creation stands, and set about it."""
-        known = self._journal.get(removal.container_id)
-        if known is not None and known.step in GONE and known.generation >= removal.generation:
-            if known.step is Step.REMOVED:
-                self._journal.advance(known, [telling(Removed, known, cause=_USER)], expected=[Step.REMOVED])
+        with self._decisions:
+            known = self._journal.get(removal.container_id)
+            if known is None or known.step not in GONE or known.generation < removal.generation:
+                self._journal.accept(removing(removal, known, cause))
+                log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
+            elif known.step is Step.REMOVED:
+                again = telling(Removed, known, cause=known.cause or _USER)
+                self._journal.advance(known, [again], expected=[Step.REMOVED])
                 self._told()
-            return
-        now = time.time()
-        generation = max(removal.generation, known.generation if known else 0)
-        self._journal.accept(
-            Intent(
-                container_id=removal.container_id,
-                user_id=removal.user_id,
-                generation=generation,
-                spec=None,
-                step=Step.REMOVING,
-                cause=cause,
-                engine_id=known.engine_id if known else None,
-                deadline=now,
-                expires_at=None,
-                number=known.number if known and known.generation == generation else 0,
-                changed_at=now,
-            )
-        )
-        log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
         self._poke(removal.container_id)
 
     def power(self, call: PowerCall) -> None:
         """Journal a start, stop or restart and set about it, or CallRefused."""
-        known = self._journal.get(call.container_id)
-        if known is None or known.generation != call.generation or known.step not in SWITCHABLE:
-            raise CallRefused(RefusalCode.UNKNOWN, "there is no such container that can be switched")
-        self._switching.take(known, call)
+        with self._decisions:
+            known = self._journal.get(call.container_id)
+            if known is None or known.generation != call.generation or known.step not in SWITCHABLE:
+                raise CallRefused(RefusalCode.UNKNOWN, "there is no such container that can be switched")
+            self._switching.take(known, call)
         self._poke(call.container_id)
 
     def _poke(self, container_id: str) -> None:
@@ -223,7 +201,9 @@ class Keeper:
 
     def _watch_expiry(self, intent: Intent) -> None:
         """By a clock that nobody sets back: seconds left now, counted from now (I20)."""
-        if intent.expires_at is not None and intent.step not in GONE:
+        if intent.expires_at is None or intent.step in GONE:
+            self._expiries.pop(intent.container_id, None)
+        else:
             self._expiries[intent.container_id] = time.monotonic() + (intent.expires_at - time.time())
 
     def expire(self) -> None:

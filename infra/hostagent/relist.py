@@ -78,6 +78,9 @@ class Relist:
                 self._ended(intent, self._why(intent, here[0].exit_code))
 
     def _ended(self, intent: Intent, cause: Cause) -> None:
+        """Tell of it, unless something was told meanwhile: a restart that the look fell into is no end."""
+        if self._journal.get(intent.container_id) != intent:
+            return
         stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=time.time())
         event = telling(Stopped, intent, cause=cause)
         if self._journal.advance(stopped, [event], expected=[Step.READY]) is not None:
@@ -93,11 +96,14 @@ class Relist:
         return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
 
     def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
-        """Remove a container of ours that nobody wants: failed and superseded ones now, unknown ones after grace."""
-        superseded = intent is not None and container.generation < intent.generation
-        failed = intent is not None and intent.step is Step.FAILED
-        unknown = intent is None and time.time() - container.created_at > GRACE_SECONDS
-        if superseded or failed or unknown:
+        """Remove a container of ours that nobody wants: known ones now, unknown ones after grace."""
+        if intent is None:
+            unwanted = time.time() - container.created_at > GRACE_SECONDS
+        elif container.generation == intent.generation:
+            unwanted = intent.step in (Step.FAILED, Step.REMOVED)
+        else:
+            unwanted = container.generation < intent.generation
+        if unwanted:
             log.warning("unwanted container removed", extra={"container": container.container_id})
             try:
                 self._engine.remove(container.engine_id)
