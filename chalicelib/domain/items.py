@@ -11,15 +11,7 @@ from chalicelib.domain.identity import Caller
 
 def item_of(container: Container, now: datetime) -> dict[str, Any]:
     """The Item of api-contract: an allow-list of fields, absent ones left out."""
-    item = {
-        "id": container.id,
-        "db_id": container.id,
-        "user_id": container.user_id,
-        "name": container.name,
-        "image": container.image,
-        "role": container.role,
-        "status": container.status.value,
-        "created_at": rfc3339(container.created_at),
+    item = _head(container) | {
         "last_used_at": rfc3339(container.last_used_at),
         "idle_seconds": max(0, int((now - container.last_used_at).total_seconds())),
         "resources": container.resources.model_dump(),
@@ -28,6 +20,20 @@ def item_of(container: Container, now: datetime) -> dict[str, Any]:
         "last_seq": container.seq,
     }
     return item | _known(container)
+
+
+def _head(container: Container) -> dict[str, Any]:
+    """What every answer about a container begins with."""
+    return {
+        "id": container.id,
+        "db_id": container.id,
+        "user_id": container.user_id,
+        "name": container.name,
+        "image": container.image,
+        "role": container.role,
+        "status": container.status.value,
+        "created_at": rfc3339(container.created_at),
+    }
 
 
 def _known(container: Container) -> dict[str, Any]:
@@ -49,15 +55,7 @@ def _known(container: Container) -> dict[str, Any]:
 
 def accepted_answer(container: Container, caller: Caller, adjusted: dict[str, Any]) -> dict[str, Any]:
     """The body of the 202."""
-    answer: dict[str, Any] = {
-        "id": container.id,
-        "db_id": container.id,
-        "user_id": container.user_id,
-        "name": container.name,
-        "image": container.image,
-        "role": container.role,
-        "status": container.status.value,
-        "created_at": rfc3339(container.created_at),
+    answer = _head(container) | {
         "async": True,
         "message": "container is being created; follow its progress on the WebSocket or with GET",
         "resources": container.resources.model_dump(),

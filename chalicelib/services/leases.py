@@ -4,12 +4,13 @@ The host itself is asked for nothing. When it comes back, its agent tells again 
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Failed, Stopped
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.announcements import lost_creating, lost_running
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy
 from chalicelib.domain.host import Host
@@ -23,6 +24,11 @@ BRAKE_LEAST = 2
 
 PAGE = 50
 """Containers told of in one run and host."""
+
+_SAID_OF: dict[Status, Callable[[Container, datetime], Failed | Stopped]] = {
+    Status.CREATING: lost_creating,
+    Status.RUNNING: lost_running,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +61,11 @@ class Leases:
         return sum(told)
 
     def _tell(self, container: Container, now: datetime) -> bool:
-        kinds: dict[Status, type[Failed] | type[Stopped]] = {Status.CREATING: Failed, Status.RUNNING: Stopped}
-        kind = kinds.get(container.status)
-        if kind is None:
+        say = _SAID_OF.get(container.status)
+        if say is None:
             return False
-        event = kind(
-            container_id=container.id,
-            user_id=container.user_id,
-            generation=container.generation,
-            number=0,
-            at=now,
-            cause=host_lost(),
-        )
         try:
-            self.events.send(event, attempt=container.version)
+            self.events.send(say(container, now), attempt=container.version)
         except Busy:
             return False
         return True
-
-
-def host_lost() -> Cause:
-    """Why a container ended whose host fell silent."""
-    message = "the container's host fell silent: create it again, or start it when the host is back"
-    return Cause(code=Code.HOST_LOST, actor=Actor.SYSTEM, message=message)

@@ -2,13 +2,11 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
 
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
-from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.commands import Command, Create, Power
-from chalicelib.contract.events import Failed, Progress, Removed
-from chalicelib.contract.statuses import PROGRESS, Stage, Status
+from chalicelib.contract.statuses import Status
+from chalicelib.domain.announcements import never_placed, overdue, validating
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import (
     AgentRefused,
@@ -64,9 +62,9 @@ class Provisioning:
             return
         now = self.clock.now()
         if now >= container.deadline:
-            self._give_up(container, now)
+            self.events.send(overdue(container, now))
             return
-        self._announce(container, now)
+        self.events.send(validating(container, now))  # on every attempt; applied once
         refused: set[str] = set()
         for _ in range(PLACE_TRIES):
             container, host = self._placed(container, refused, attempt)
@@ -75,21 +73,6 @@ class Provisioning:
             refused.add(host.id)
             container = self.containers.unplace(container)
         raise _retry("every host tried refused", attempt)
-
-    def _announce(self, container: Container, now: datetime) -> None:
-        """The first stage; sent on every attempt, applied once."""
-        self.events.send(
-            Progress(
-                container_id=container.id,
-                user_id=container.user_id,
-                generation=container.generation,
-                number=0,
-                at=now,
-                stage=Stage.VALIDATING,
-                progress=PROGRESS[Stage.VALIDATING],
-                message="request is valid; choosing a host",
-            )
-        )
 
     def _placed(self, container: Container, refused: set[str], attempt: int) -> tuple[Container, Host]:
         """The record with its host: the one it has (M3: retries go to the same), or a newly claimed one."""
@@ -147,20 +130,6 @@ class Provisioning:
             expires_in_seconds=max(1.0, (expires - now).total_seconds()) if expires else None,
         )
 
-    def _give_up(self, container: Container, now: datetime) -> None:
-        """The deadline has passed before any host reported: say why and stop trying."""
-        placed = container.host_id is not None
-        self.events.send(
-            Failed(
-                container_id=container.id,
-                user_id=container.user_id,
-                generation=container.generation,
-                number=0,
-                at=now,
-                cause=host_silent() if placed else no_capacity(),
-            )
-        )
-
     def _power(self, container: Container, command: Power, attempt: int) -> None:
         """Hand the action to the container's host; a container that is going has no use for it."""
         if container.host_id is None or container.status not in (Status.RUNNING, Status.STOPPED):
@@ -184,38 +153,13 @@ class Provisioning:
         if container.status is not Status.DELETING:
             return
         if container.host_id is None:
-            self._removed(container)
+            self.events.send(never_placed(container, self.clock.now()))
             return
         removal = Removal(container_id=container.id, user_id=container.user_id, generation=container.generation)
         try:
             self.agents.delete(self.hosts.get(container.host_id), removal)
         except (AgentRefused, AgentUnreachable) as error:
             raise _retry("agent did not take the removal", attempt) from error
-
-    def _removed(self, container: Container) -> None:
-        """It never had a host: nothing has to be removed."""
-        self.events.send(
-            Removed(
-                container_id=container.id,
-                user_id=container.user_id,
-                generation=container.generation,
-                number=0,
-                at=self.clock.now(),
-                cause=Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user"),
-            )
-        )
-
-
-def no_capacity() -> Cause:
-    """Why a container failed that no host could take."""
-    message = "no host had room for the container in time: try again in a few minutes, or ask for less memory or CPU"
-    return Cause(code=Code.NO_CAPACITY, actor=Actor.SYSTEM, message=message)
-
-
-def host_silent() -> Cause:
-    """Why a container failed whose host did not report in time."""
-    message = "the container was not ready in time: delete it and create it again"
-    return Cause(code=Code.TIMEOUT, actor=Actor.SYSTEM, message=message)
 
 
 def _retry(reason: str, attempt: int) -> RetryLater:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chalicelib.contract.commands import Create, Delete
-from chalicelib.contract.events import Failed
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.announcements import overdue
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, NotFound, StaleWrite
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue
-from chalicelib.services.provisioning import host_silent, no_capacity
 
 log = logging.getLogger("berth.sweep")
 
@@ -69,16 +68,7 @@ class Sweep:
 
     def _fail(self, container: Container, now: datetime) -> None:
         postponed = self.containers.postpone(container, now + FIRST_PAUSE, container.attempt + 1)
-        cause = host_silent() if container.host_id else no_capacity()
-        failed = Failed(
-            container_id=container.id,
-            user_id=container.user_id,
-            generation=container.generation,
-            number=0,
-            at=now,
-            cause=cause,
-        )
-        self.events.send(failed, postponed.attempt)
+        self.events.send(overdue(container, now), postponed.attempt)
 
     def _remove(self, container: Container, now: datetime) -> None:
         """A record in `error` for too long, or one whose session is over: delete it as its user would."""

@@ -1,0 +1,61 @@
+"""What the control plane itself says of a container: a record and the time come in, an unnumbered event goes out."""
+
+from datetime import datetime
+from typing import Any
+
+from chalicelib.contract.causes import Actor, Cause, Code
+from chalicelib.contract.events import Failed, Progress, Removed, Stopped
+from chalicelib.contract.statuses import PROGRESS, Stage
+from chalicelib.domain.container import Container
+
+
+def validating(container: Container, now: datetime) -> Progress:
+    """Its request is good and a host is being chosen."""
+    stage, message = Stage.VALIDATING, "request is valid; choosing a host"
+    return Progress(**_about(container, now), stage=stage, progress=PROGRESS[stage], message=message)
+
+
+def overdue(container: Container, now: datetime) -> Failed:
+    """Its deadline has passed: no host took it, or its host did not finish."""
+    return Failed(**_about(container, now), cause=_unfinished() if container.host_id else _no_capacity())
+
+
+def lost_creating(container: Container, now: datetime) -> Failed:
+    """Its host fell silent while it was made."""
+    return Failed(**_about(container, now), cause=_host_lost())
+
+
+def lost_running(container: Container, now: datetime) -> Stopped:
+    """Its host fell silent while it ran."""
+    return Stopped(**_about(container, now), cause=_host_lost())
+
+
+def never_placed(container: Container, now: datetime) -> Removed:
+    """It was deleted before it had a host: nothing has to be removed."""
+    cause = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
+    return Removed(**_about(container, now), cause=cause)
+
+
+def _no_capacity() -> Cause:
+    message = "no host had room for the container in time: try again in a few minutes, or ask for less memory or CPU"
+    return Cause(code=Code.NO_CAPACITY, actor=Actor.SYSTEM, message=message)
+
+
+def _unfinished() -> Cause:
+    message = "the container was not ready in time: delete it and create it again"
+    return Cause(code=Code.TIMEOUT, actor=Actor.SYSTEM, message=message)
+
+
+def _host_lost() -> Cause:
+    message = "the container's host fell silent: create it again, or start it when the host is back"
+    return Cause(code=Code.HOST_LOST, actor=Actor.SYSTEM, message=message)
+
+
+def _about(container: Container, now: datetime) -> dict[str, Any]:
+    return {
+        "container_id": container.id,
+        "user_id": container.user_id,
+        "generation": container.generation,
+        "number": 0,
+        "at": now,
+    }
