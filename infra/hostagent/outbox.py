@@ -78,12 +78,21 @@ class Outbox:
         while not self._closed.is_set():
             self._wake.wait(1.0)
             self._wake.clear()
-            if self._send_all():
+            if self._sent_all():
                 pause = FIRST_PAUSE_SECONDS
             else:
                 self._closed.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 self._wake.set()
+
+    def _sent_all(self) -> bool:
+        """False when something is left, whatever broke: without this thread the control plane would hear no more."""
+        try:
+            return self._send_all()
+        except Exception:
+            if not self._closed.is_set():
+                log.exception("sending broke and begins again")
+            return False
 
     def _send_all(self) -> bool:
         """True when nothing is left to send."""

@@ -1,0 +1,202 @@
+"""The outbox: every event reaches the queue, in order, signed, whatever breaks on the way."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from chalicelib.contract.events import Heartbeat, Progress
+from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
+from chalicelib.contract.statuses import Stage
+from infra.hostagent.creation import telling
+from infra.hostagent.intents import accepted
+from infra.hostagent.journal import Intent, Journal, Step
+from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
+from tests.builders import a_report, a_spec
+
+KEY = new_private_key()
+
+
+@dataclass
+class Queue:
+    """What was sent; the faults ordered are used up one by one: before the message is taken, or after."""
+
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
+    before: list[Exception] = field(default_factory=list)
+    after: list[Exception] = field(default_factory=list)
+
+    def send(self, body: str, group: str, identity: str) -> None:
+        if self.before:
+            raise self.before.pop(0)
+        self.sent.append((body, group, identity))
+        if self.after:
+            raise self.after.pop(0)
+
+    @property
+    def identities(self) -> list[str]:
+        return [identity for _, _, identity in self.sent]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal")
+    yield journal
+    journal.close()
+
+
+def told(journal: Journal, count: int) -> Intent:
+    """A container of which so many events are waiting."""
+    intent = accepted(a_spec())
+    journal.accept(intent)
+    one = telling(Progress, intent, stage=Stage.PULLING, progress=20, message="m")
+    journal.advance(intent, [one] * count, expected=[Step.ACCEPTED])
+    return intent
+
+
+def identities(intent: Intent, count: int) -> list[str]:
+    return [f"{intent.container_id}:1:{number}" for number in range(1, count + 1)]
+
+
+def eventually(found: Callable[[], Any], seconds: float = 5) -> None:
+    ends = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < ends, "waited in vain"
+        time.sleep(0.01)
+
+
+Start = Callable[[Journal, Any], Outbox]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[Outbox] = []
+
+    def started(journal: Journal, sink: Any) -> Outbox:
+        outbox = Outbox(journal, sink, "host-1", KEY)
+        outbox.start()
+        outbox.wake()
+        running.append(outbox)
+        return outbox
+
+    yield started
+    for outbox in running:
+        outbox.close(2)
+
+
+def test_events_go_out_in_order_in_the_group_of_their_container_and_leave_the_journal(
+    journal: Journal, start: Start
+) -> None:
+    queue = Queue()
+    one, two = told(journal, 60), told(journal, 3)
+
+    start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+
+    assert queue.identities == identities(one, 60) + identities(two, 3)
+    assert {group for _, group, _ in queue.sent[:60]} == {one.container_id}
+    event: Any = unseal(parse_envelope(queue.sent[-1][0]), public_key_of(KEY))
+    assert (event.container_id, event.number) == (two.container_id, 3)
+
+
+def test_a_queue_that_refuses_is_tried_again_and_nothing_overtakes(journal: Journal, start: Start) -> None:
+    queue = Queue(before=[QueueUnavailable("Throttling"), QueueUnavailable("Throttling")])
+    intent = told(journal, 3)
+
+    start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+
+    assert queue.identities == identities(intent, 3)
+
+
+def test_an_answer_that_was_lost_sends_the_same_identity_again(journal: Journal, start: Start) -> None:
+    queue = Queue(after=[QueueUnavailable("ReadTimeout")])
+    intent = told(journal, 2)
+
+    start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+
+    first, *rest = identities(intent, 2)
+    assert queue.identities == [first, first, *rest]
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("nobody has seen this")])
+def test_whatever_breaks_the_outbox_goes_on(journal: Journal, start: Start, error: Exception) -> None:
+    queue = Queue(before=[error])
+    intent = told(journal, 2)
+
+    start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+
+    assert queue.identities == identities(intent, 2)
+
+
+class Deaf(Queue):
+    """Takes the message and never answers: for its caller, the process might as well have been killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def send(self, body: str, group: str, identity: str) -> None:
+        super().send(body, group, identity)
+        self.let_go.wait(30)
+
+
+def test_a_process_that_dies_before_it_forgets_sends_again_under_the_same_identity(
+    journal: Journal, start: Start, tmp_path: Path
+) -> None:
+    deaf, queue = Deaf(), Queue()
+    intent = told(journal, 2)
+    dying = start(journal, deaf)
+    eventually(lambda: deaf.sent)
+    dying.close(0)
+
+    reopened = Journal(tmp_path / "journal")
+    start(reopened, queue)
+    eventually(lambda: not reopened.outgoing(1))
+    deaf.let_go.set()
+
+    assert deaf.identities == identities(intent, 1)
+    assert queue.identities == identities(intent, 2)
+
+
+def test_what_is_told_while_it_runs_is_sent_within_a_moment(journal: Journal, start: Start) -> None:
+    queue = Queue()
+    outbox = start(journal, queue)
+    time.sleep(0.05)
+
+    intent = told(journal, 1)
+    began = time.monotonic()
+    outbox.wake()
+    eventually(lambda: queue.sent)
+
+    assert queue.identities == identities(intent, 1)
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_heartbeat_does_not_wait_behind_events(journal: Journal) -> None:
+    queue = Queue()
+    told(journal, 5)
+    outbox = Outbox(journal, queue, "host-1", KEY)
+
+    outbox.send_now(Heartbeat(host_id="host-1", report=a_report()), "host-host-1", "heartbeat:1")
+
+    assert queue.identities == ["heartbeat:1"]
+    assert len(journal.outgoing(10)) == 5
+
+
+def test_a_queue_that_cannot_be_reached_is_unavailable_and_nothing_else() -> None:
+    once = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
+    session: Any = boto3
+    client = session.client("sqs", endpoint_url="http://127.0.0.1:9", config=once)
+    sink = SqsSink(client, "http://127.0.0.1:9/1/events.fifo")
+
+    with pytest.raises(QueueUnavailable):
+        sink.send("{}", "group", "identity")
