@@ -42,7 +42,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._closed = threading.Event()
-        self._engine = DockerEngine(settings.engine)
+        self._engine = DockerEngine(settings.engine, settings.pull_seconds)
         facts = _facts(self._engine, settings)
         self._offer = Offer(settings.endpoint, facts, disk_room_mb(facts.data_root), settings.development)
         self._firewall = Firewall(

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 import requests
+import urllib3
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
 
+from infra.hostagent.docker_pull import PullConnection
 from infra.hostagent.ports import (
     EngineContainer,
     EngineDown,
@@ -31,10 +33,11 @@ _CONFLICT = 409
 class DockerEngine:
     """`ports.Engine` over the engine's socket. Calls come from many threads."""
 
-    def __init__(self, url: str, pull_silence_seconds: float = 60.0) -> None:
+    def __init__(self, url: str, pull_silence_seconds: float = 240.0) -> None:
         self._url = url
         self._pull_silence = pull_silence_seconds
         self._client: Any = None
+        self._pulling: dict[str, PullConnection] = {}
 
     def facts(self) -> EngineFacts:
         with _ours():
@@ -60,17 +63,24 @@ class DockerEngine:
         return True
 
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
-        """On a connection of its own: closing it is how a pull is given up."""
         with _ours():
-            client = _connect(self._url, self._pull_silence)
+            connection = PullConnection(self._url, self._pull_silence)
+        self._pulling[reference] = connection
         try:
             with _ours():
-                for line in client.pull(*_name_and_tag(reference), stream=True, decode=True):
+                for line in connection.lines(reference):
                     if "error" in line:
                         raise EngineRefused(str(line["error"]))
                     yield line
         finally:
-            client.close()
+            if self._pulling.get(reference) is connection:
+                del self._pulling[reference]
+            connection.close()
+
+    def give_up(self, reference: str) -> None:
+        connection = self._pulling.get(reference)
+        if connection is not None:
+            connection.cut()
 
     def create(self, profile: Profile) -> str:
         with _ours():
@@ -198,7 +208,7 @@ def _ours() -> Iterator[None]:
         raise NotThere(str(error.explanation)) from error
     except APIError as error:
         raise EngineRefused(str(error.explanation)) from error
-    except (requests.RequestException, DockerException, ConnectionError, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
         raise EngineDown(type(error).__name__) from error
 
 
@@ -216,14 +226,6 @@ def _networking(api: Any, profile: Profile) -> Any:
     if profile.network is None:
         return None
     return api.create_networking_config({profile.network: api.create_endpoint_config()})
-
-
-def _name_and_tag(reference: str) -> tuple[str, str | None]:
-    """What the SDK's pull takes; without a tag it would pull them all."""
-    if "@" in reference:
-        return reference, None
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "latest")
 
 
 def _seconds(timestamp: str) -> float:

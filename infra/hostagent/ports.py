@@ -91,6 +91,9 @@ class Engine(Protocol):
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
         """Pull it; the engine's progress lines as they come. EngineRefused, or EngineDown when it stays silent."""
 
+    def give_up(self, reference: str) -> None:
+        """Have a pull of it that is under way end soon; nothing when there is none. Never waits."""
+
     def create(self, profile: Profile) -> str:
         """Make a container and return its engine id; ImageMissing, NameInUse or EngineRefused."""
 

@@ -82,6 +82,8 @@ class Pulls:
             pull.waiters -= 1
             if pull.waiters == 0:
                 pull.abandoned.set()
+                if not pull.done.is_set():
+                    self._engine.give_up(image)
                 self._release(pull)
                 if self._running.get(image) is pull:
                     del self._running[image]
@@ -110,7 +112,7 @@ class Pulls:
             self._slots.release()
 
     def _pull(self, image: str, pull: _Pull) -> None:
-        """Until it is there, or nobody waits for it any more: then the engine is let go of at its next word."""
+        """Until it is there, or nobody waits for it any more."""
         progress = PullProgress()
         lines = self._engine.pull(image)
         for line in lines:

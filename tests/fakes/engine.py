@@ -66,6 +66,9 @@ class FakeEngine:
         self.present.add(reference)
         yield {"status": "Status: Downloaded newer image"}
 
+    def give_up(self, reference: str) -> None:
+        self.calls.append(f"give_up {reference}")
+
     def create(self, profile: Profile) -> str:
         self._called("create")
         with self._lock:

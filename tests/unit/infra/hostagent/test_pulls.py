@@ -151,6 +151,7 @@ def test_a_pull_that_was_given_up_is_in_nobodys_way() -> None:
     pulls.wait("good:1", soon(), nothing, nothing)
 
     assert engine.pulled[-1] == "good:1"
+    assert engine.calls == ["give_up silent:1"] * 3
 
 
 def test_pulls_beyond_the_limit_wait_for_their_turn_without_being_blamed() -> None:
