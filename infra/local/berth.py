@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -53,6 +54,12 @@ class BerthSettings:
     agent_options: tuple[str, ...] = ()
     say: Callable[[str], None] = lambda _line: None
 
+    @property
+    def host_ids(self) -> list[str]:
+        """Of this data folder alone: two clouds may share an engine, and each removes its own hosts' containers."""
+        key = hashlib.sha256(str(self.data.resolve()).encode()).hexdigest()[:6]
+        return [f"host-{key}-{number}" for number in range(1, self.hosts + 1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Berth:
@@ -97,11 +104,11 @@ async def open_berth(settings: BerthSettings, engine: Engine) -> AsyncIterator[B
     async with open_cloud(cloud_settings) as cloud:
         berth = Berth(cloud, engine, {**cloud.aws_environment, **cloud_settings.environment}, {})
         try:
-            for number, port in enumerate(ports, 1):
-                await asyncio.to_thread(_enrol, berth, settings, f"host-{number}")
-                _start_agent(berth, settings, f"host-{number}", port)
-            for number, port in enumerate(ports, 1):
-                await _agent_ready(berth, settings, f"host-{number}", port)
+            for host_id, port in zip(settings.host_ids, ports, strict=True):
+                await asyncio.to_thread(_enrol, berth, settings, host_id)
+                _start_agent(berth, settings, host_id, port)
+            for host_id, port in zip(settings.host_ids, ports, strict=True):
+                await _agent_ready(berth, settings, host_id, port)
             yield berth
         finally:
             for agent in berth.agents.values():

@@ -35,34 +35,36 @@ def on(two: Berth, host_id: str) -> set[str]:
 
 
 def test_containers_spread_and_a_drained_host_gets_no_more(two: Berth, user: User) -> None:
+    one, other = two.agents
     first = {user.create(**SMALL)["id"] for _ in range(8)}
     for container_id in first:
         user.until(container_id, "running")
-    spread = [on(two, "host-1"), on(two, "host-2")]
+    spread = [on(two, one), on(two, other)]
     assert spread[0] | spread[1] == first
     assert spread[0] & spread[1] == set()
     assert min(len(each) for each in spread) >= 1
 
-    assert two.operator("drain-host", "host-1") == {"host_id": "host-1", "draining": True}
+    assert two.operator("drain-host", one) == {"host_id": one, "draining": True}
     later = {user.create(**SMALL)["id"] for _ in range(4)}
     for container_id in later:
         user.until(container_id, "running")
 
-    assert on(two, "host-1") == spread[0]
-    assert on(two, "host-2") == spread[1] | later
+    assert on(two, one) == spread[0]
+    assert on(two, other) == spread[1] | later
     takes = {row["host_id"]: row["takes_containers"] for row in two.operator("list-hosts")["hosts"]}
-    assert takes == {"host-1": False, "host-2": True}
-    two.operator("drain-host", "host-1", "--undo")
+    assert takes == {one: False, other: True}
+    two.operator("drain-host", one, "--undo")
 
 
 def test_an_agent_that_is_killed_is_not_missed_by_the_other(two: Berth, user: User) -> None:
-    two.agents["host-2"].kill()
+    _, other = two.agents
+    two.agents[other].kill()
 
     created = [user.create(**SMALL)["id"] for _ in range(2)]
 
     statuses = {container_id: user.http.get(f"/containers/{container_id}").json()["status"] for container_id in created}
     assert set(statuses.values()) <= {"creating", "running"}
-    two.operator("drain-host", "host-2")
+    two.operator("drain-host", other)
     for container_id in created:
         user.http.delete(f"/containers/{container_id}")
     assert user.until(user.create(**SMALL)["id"], "running")["status"] == "running"
