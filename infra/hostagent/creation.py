@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -25,7 +25,10 @@ Answer = TypeVar("Answer")
 
 
 class Superseded(Exception):
-    """The intent has moved on: deleted, or of another generation. Nothing more is to be done or told."""
+    """The intent has moved on (deleted, or of another generation), or is left to the agent's next process.
+
+    Nothing more is to be done or told.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Creation:
     place: Place
     told: Callable[[], None]
     """Called after each event, so that it is sent at once."""
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Once set, creations end where they are, for the next process to take up."""
 
     def run(self, intent: Intent) -> None:
         """Make the container, or record why not. EngineDown only when even the cleaning up failed."""
@@ -60,12 +65,12 @@ class Creation:
         try:
             self._make(intent, spec, stage)
         except Superseded:
-            log.info("creation superseded", extra={"container": intent.container_id})
+            log.info("creation ends early", extra={"container": intent.container_id})
         except Exception as error:  # noqa: BLE001 - every failure of a creation is told, whatever it is
             self._fail(intent, spec, error, pulling=stage.pulling)
 
     def _make(self, intent: Intent, spec: ContainerSpec, stage: "_Stage") -> None:
-        patience = _Patience(intent, self.place.engine_patience_seconds)
+        patience = _Patience(intent, self.place.engine_patience_seconds, self.closing)
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
             self._have_image(intent, spec, patience)
@@ -92,7 +97,7 @@ class Creation:
 
     def _check(self, intent: Intent) -> None:
         """Superseded when the container is no longer wanted."""
-        found = self.journal.get(intent.container_id)
+        found = None if self.closing.is_set() else self.journal.get(intent.container_id)
         if found is None or found.generation != intent.generation or found.step not in CREATING:
             raise Superseded
 
@@ -163,7 +168,9 @@ class Creation:
             log.warning("traces left to the next look", extra={"container": spec.container_id})
 
     def _tell(self, intent: Intent, *tellings: Telling, expected: tuple[Step, ...] = CREATING) -> Intent:
-        """Write step and events; Superseded when the container is no longer wanted."""
+        """Write step and events; Superseded when the container is no longer wanted, or not by this process."""
+        if self.closing.is_set():
+            raise Superseded
         written = self.journal.advance(replace(intent, changed_at=time.time()), tellings, expected=expected)
         if written is None:
             raise Superseded
@@ -179,8 +186,9 @@ class _Stage:
 class _Patience:
     """Asks the engine again while it is down, but neither too long nor past the creation's deadline."""
 
-    def __init__(self, intent: Intent, engine_seconds: float) -> None:
+    def __init__(self, intent: Intent, engine_seconds: float, closing: threading.Event) -> None:
         self._engine_seconds = engine_seconds
+        self._closing = closing
         self._deadline = time.monotonic() + (intent.deadline - time.time())
 
     def left(self) -> float:
@@ -198,7 +206,8 @@ class _Patience:
             except EngineDown:
                 if time.monotonic() > gives_up:
                     raise
-                time.sleep(RETRY_SECONDS)
+                if self._closing.wait(RETRY_SECONDS):
+                    raise Superseded from None
 
 
 def telling(kind: type[AboutContainer], intent: Intent, **fields: object) -> Telling:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -62,6 +62,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._again: set[str] = set()
+        self._work: set[Future[None]] = set()
         self._expiries: dict[str, float] = {}
         self._closed = False
         self.relist = Relist(engine, journal, policy.host_id, self._poke, told)
@@ -142,7 +143,8 @@ class Keeper:
                 self._again.add(container_id)
                 return
             self._busy.add(container_id)
-        self._pool.submit(self._settle_until_quiet, container_id)
+            self._work = {work for work in self._work if not work.done()}
+            self._work.add(self._pool.submit(self._settle_until_quiet, container_id))
 
     def _settle_until_quiet(self, container_id: str) -> None:
         try:
@@ -225,8 +227,11 @@ class Keeper:
         for container in self._engine.of_host(self._policy.host_id):
             self._engine.remove(container.engine_id)
 
-    def close(self) -> None:
-        """Begin nothing more."""
+    def close(self, seconds: float = 5.0) -> None:
+        """Begin nothing more, and wait at most this long for what is under way: it ends at its next step."""
         with self._lock:
             self._closed = True
+            under_way = list(self._work)
+        self._creation.closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait([work for work in under_way if not work.cancelled()], timeout=seconds)

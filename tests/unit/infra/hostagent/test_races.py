@@ -67,11 +67,11 @@ class HookedEngine(FakeEngine):
 
 
 class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.engine = HookedEngine(present={IMAGE}, remote={"slow:1"})
+    def __init__(self, folder: Path, engine: HookedEngine | None = None) -> None:
+        self.engine = engine or HookedEngine(present={IMAGE}, remote={"slow:1"})
         self.journal = Journal(folder / "journal")
         pulls = Pulls(self.engine, parallel=1, seconds=60)
-        place = Place(HOST, "network", 2, engine_patience_seconds=0.3)
+        place = Place(HOST, "network", 2, engine_patience_seconds=30)
         creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
         self.keeper = Keeper(self.engine, self.journal, creation, Policy(HOST, 100), lambda: None)
 
@@ -298,3 +298,45 @@ def test_whoever_comes_first_takes_the_last_place(bench: Bench, tmp_path: Path) 
         thread.join()
 
     assert len(taken) == 3
+
+
+@pytest.mark.parametrize("moment", ["has_image", "create", "created", "start", "answers"])
+def test_a_creation_that_a_clean_stop_falls_into_is_finished_by_the_next_process(
+    bench: Bench, tmp_path: Path, moment: str
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stopped_here() -> None:
+        reached.set()
+        go_on.wait(5)
+
+    bench.engine.during[moment] = stopped_here
+    spec = a_spec(image=IMAGE)
+    bench.keeper.accept(spec)
+    assert reached.wait(5)
+    threading.Timer(0.05, go_on.set).start()
+    bench.keeper.close()
+    bench.journal.close()
+
+    again = Bench(tmp_path, bench.engine)
+    again.keeper.resume()
+
+    again.until(spec, Step.READY)
+    assert again.kinds(spec)[-1] == "ready"
+    assert again.on_engine() == [(spec.container_id, 1)]
+    again.close()
+
+
+def test_a_clean_stop_does_not_wait_for_a_silent_registry_or_engine(bench: Bench) -> None:
+    pulling, waiting = a_spec(image="slow:1"), a_spec(image=IMAGE)
+    bench.keeper.accept(pulling)
+    time.sleep(0.1)
+    bench.engine.down = True
+    bench.keeper.accept(waiting)
+    time.sleep(0.05)
+    began = time.monotonic()
+
+    bench.keeper.close()
+
+    assert time.monotonic() - began < 1
+    assert {bench.intent(spec).step for spec in (pulling, waiting)} == {Step.ACCEPTED}
