@@ -317,6 +317,7 @@ def test_a_creation_that_a_clean_stop_falls_into_is_finished_by_the_next_process
     threading.Timer(0.05, go_on.set).start()
     bench.keeper.close()
     bench.journal.close()
+    time.sleep(0.15)  # whatever a thread of the old process still does, it has done by now
 
     again = Bench(tmp_path, bench.engine)
     again.keeper.resume()
