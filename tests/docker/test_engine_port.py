@@ -119,3 +119,12 @@ def test_an_engine_that_does_not_answer_is_down() -> None:
             engine.of_host("h")
         with pytest.raises(EngineDown):
             engine.facts()
+
+
+def test_giving_up_a_pull_that_is_not_under_way_is_nothing(bench: Bench) -> None:
+    bench.engine.give_up("nobody/pulls:1")
+
+    list(bench.engine.pull(bench.pullable))
+    bench.engine.give_up(bench.pullable)
+
+    assert bench.engine.has_image(bench.pullable)

@@ -1,0 +1,92 @@
+"""Images that ask for more than a container gets: what they say of themselves changes nothing (reliability §4.5)."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from infra.ground.engine import Engine
+from infra.ground.images import TINY
+from infra.ground.registry import Registry
+from infra.hostagent.profile import PAYLOAD
+from tests.builders import a_spec
+from tests.docker.agents import RunningAgent, inspected
+
+DOCKERFILE = f"""
+FROM {TINY}
+USER 65534
+VOLUME /data
+EXPOSE 80
+ENTRYPOINT ["/bin/false"]
+CMD ["nonsense"]
+STOPSIGNAL SIGWINCH
+ENV LD_PRELOAD=/nowhere.so
+LABEL berth.host=another berth.container=another berth.generation=99 berth.managed=false
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(engine: Engine, registry: Registry) -> str:
+    """That image in a registry, not on the engine."""
+    with contextlib.closing(engine.client()) as client:
+        client.images.build(fileobj=io.BytesIO(DOCKERFILE.encode()), tag="berth-test/hostile:1", rm=True)
+        held = registry.hold("berth-test/hostile:1", "berth-test/hostile:1")
+        client.images.remove("berth-test/hostile:1")
+    return held
+
+
+@pytest.fixture(scope="module")
+def hostile(agent: RunningAgent, reference: str) -> Iterator[str]:
+    """The id of a running container of that image."""
+    spec = a_spec(image=reference)
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    yield spec.container_id
+    agent.delete(spec)
+
+
+def test_it_runs_what_we_run_as_whom_we_say(agent: RunningAgent, hostile: str) -> None:
+    found = inspected(agent, hostile)
+
+    assert found["Config"]["Entrypoint"] == PAYLOAD[:1]
+    assert found["Config"]["Cmd"] == PAYLOAD[1:]
+    assert found["Config"]["User"] == "0"
+    assert found["State"]["Running"]
+
+
+def test_its_labels_cannot_pass_it_off_as_another(agent: RunningAgent, hostile: str) -> None:
+    labels = inspected(agent, hostile)["Config"]["Labels"]
+
+    assert labels["berth.host"] == agent.host_id
+    assert labels["berth.container"] == hostile
+    assert labels["berth.generation"] == "1"
+    assert labels["berth.managed"] == "true"
+
+
+def test_its_ports_are_not_published_and_it_gets_no_more_than_the_profile(agent: RunningAgent, hostile: str) -> None:
+    found = inspected(agent, hostile)
+
+    assert not any(found["NetworkSettings"]["Ports"].values())
+    assert found["HostConfig"]["CapDrop"] == ["ALL"]
+    assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+    assert [mount["Type"] for mount in found["Mounts"]] == ["volume"]
+
+
+def test_its_volume_goes_with_it(agent: RunningAgent, engine: Engine, reference: str) -> None:
+    spec = a_spec(image=reference)
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    [volume] = [mount["Name"] for mount in inspected(agent, spec.container_id)["Mounts"]]
+
+    agent.delete(spec)
+    agent.until(spec.container_id, "removed")
+
+    with contextlib.closing(engine.client()) as client:
+        assert volume not in [each.name for each in client.volumes.list()]
+
+
+def test_there_is_no_second_way_out_by_ipv6(agent: RunningAgent, hostile: str) -> None:
+    addresses = agent.inside(hostile, "cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'")
+
+    assert addresses.strip() == ""
