@@ -5,8 +5,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.contract.commands import Command, Create, Power
-from chalicelib.contract.events import Event, Heartbeat, ListRequested, Progress
+from chalicelib.contract.commands import Command, Create, Power, Resize, Settle
+from chalicelib.contract.events import Event, Heartbeat, Inventory, ListRequested, Progress
 from chalicelib.domain.errors import Busy
 
 
@@ -56,20 +56,22 @@ def _which(command: Command) -> str:
     """What tells two commands of one kind apart."""
     if isinstance(command, Create):
         return str(command.generation)
-    return command.action if isinstance(command, Power) else ""
+    if isinstance(command, Settle):
+        return f"{command.host_id}:{command.generation}"
+    return command.action if isinstance(command, Power | Resize) else ""
 
 
 def _group(event: Event) -> str:
     """What keeps its order: a container's events, or those of one connection or host."""
     if isinstance(event, ListRequested):
         return event.connection_id
-    if isinstance(event, Heartbeat):
+    if isinstance(event, Heartbeat | Inventory):
         return f"host-{event.host_id}"
     return event.container_id
 
 
 def _what(event: Event) -> str:
-    if isinstance(event, ListRequested | Heartbeat):
+    if isinstance(event, ListRequested | Heartbeat | Inventory):
         return event.kind
     stage = event.stage if isinstance(event, Progress) else ""
     return f"{event.kind}:{stage}:{event.generation}:{event.number}"

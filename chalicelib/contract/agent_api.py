@@ -28,6 +28,8 @@ class ContainerSpec(Message):
     """Seconds left until the creation must have ended, counted from the receipt of the call."""
     expires_in_seconds: float | None = Field(default=None, gt=0)
     """Seconds the container may live, counted from the receipt of the call; None = no limit."""
+    number: int = Field(default=0, ge=0)
+    """Number of the last event the control plane has of this generation; a host that forgot it numbers on from here."""
 
 
 class Removal(Message):
@@ -57,6 +59,16 @@ class PowerCall(Message):
     action: str
 
 
+class ResizeCall(Message):
+    """Body of `POST /v1/containers/{id}/resize`: give it these amounts, live; the same action again changes nothing."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+    resources: Resources
+    action: str
+
+
 class Accepted(Message):
     """Answer 202: the host has journalled the intent and will report by events."""
 
@@ -80,6 +92,25 @@ class Refusal(Message):
 
     error: str
     code: RefusalCode
+
+
+class Held(Message):
+    """One of our engine containers as the host finds it, and what the host's journal knows of its container."""
+
+    container_id: str
+    user_id: str = ""
+    generation: int
+    running: bool
+    age_seconds: float
+    step: str | None = None
+    """The journal's step for this generation; None when the journal does not know it."""
+
+
+class Holdings(Message):
+    """Answer to `GET /v1/containers`: everything on the engine that carries the host's label, found just now."""
+
+    host_id: str
+    containers: list[Held]
 
 
 class HostReport(Message):

@@ -35,7 +35,29 @@ class Power(Message):
     action: str
 
 
-Command = Annotated[Create | Delete | Power, Field(discriminator="kind")]
+class Resize(Message):
+    """Give this container the amounts its record now says; `action` tells one request from the next."""
+
+    kind: Literal["resize"] = "resize"
+    container_id: str
+    user_id: str
+    action: str
+
+
+class Settle(Message):
+    """This host holds an engine container that may be nobody's: look at the record again, then keep or remove it (M9).
+
+    The second of the two steps: the host proposed it, the status function found no record that wants it there.
+    """
+
+    kind: Literal["settle"] = "settle"
+    container_id: str
+    user_id: str
+    host_id: str
+    generation: int
+
+
+Command = Annotated[Create | Delete | Power | Resize | Settle, Field(discriminator="kind")]
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from chalicelib.contract.agent_api import HostReport
+from chalicelib.contract.agent_api import Held, HostReport
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.model import Message, Moment
+from chalicelib.contract.resources import Resources
 from chalicelib.contract.statuses import Stage
 
 
@@ -69,6 +70,15 @@ class Started(ContainerEvent):
     started_at: Moment
 
 
+class Resized(ContainerEvent):
+    """The container now has these amounts; with a cause when they are not those asked for."""
+
+    kind: Literal["resized"] = "resized"
+    action: str
+    resources: Resources
+    cause: Cause | None = None
+
+
 class Removed(ContainerEvent):
     """Nothing of the container is left on the host (or it never had a host)."""
 
@@ -84,6 +94,14 @@ class Heartbeat(Message):
     report: HostReport
 
 
+class Inventory(Message):
+    """What a host holds that is older than its grace; the control plane answers for each that it does not want (M9)."""
+
+    kind: Literal["inventory"] = "inventory"
+    host_id: str
+    containers: list[Held]
+
+
 class ListRequested(Message):
     """A connection has been opened and waits for its first frame, the list (only the control plane says so)."""
 
@@ -92,8 +110,8 @@ class ListRequested(Message):
     user_id: str
 
 
-AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Removed
-Event = Annotated[AboutContainer | Heartbeat | ListRequested, Field(discriminator="kind")]
+AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Resized | Removed
+Event = Annotated[AboutContainer | Heartbeat | Inventory | ListRequested, Field(discriminator="kind")]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from chalicelib.contract.events import AboutContainer, Heartbeat, ListRequested
+from chalicelib.contract.events import AboutContainer, Heartbeat, Inventory, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
@@ -40,6 +40,8 @@ class StatusWriter:
             self._heartbeat(event, envelope.signer)
         elif isinstance(event, ListRequested):
             self._list(event, envelope.signer)
+        elif isinstance(event, Inventory):
+            log.info("inventory heard", extra={"host": event.host_id, "containers": len(event.containers)})
         else:
             self._about_container(event, envelope.signer)
 
