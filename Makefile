@@ -9,7 +9,7 @@ ARGS ?=
 HOSTS ?= 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up test unit check lock clean
+.PHONY: help setup demo up test unit check apidocs lock clean
 
 help: ## What can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,15 @@ test: setup ## Every suite: unit, contract, app, docker, local, flow
 unit: $(STAMP) ## The fast suites alone, no engine needed
 	@$(PY) -m pytest tests/unit tests/contract tests/app $(ARGS)
 
-check: $(STAMP) ## The one gate: format, lint, types, import rules
+check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m infra.apidocs --check
+
+apidocs: $(STAMP) ## Write the published API documents from the code
+	@$(PY) -m infra.apidocs
 
 lock: ## Lock requirements again, with hashes (needs uv)
 	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \

@@ -110,6 +110,21 @@ def version() -> Response:
     return http.answer(app, service_pages.version, wiring.api)
 
 
+@app.route("/openapi.json", methods=["GET"])
+def openapi() -> Response:
+    return http.answer(app, service_pages.openapi, wiring.api)
+
+
+@app.route("/asyncapi.json", methods=["GET"])
+def asyncapi() -> Response:
+    return http.answer(app, service_pages.asyncapi, wiring.api)
+
+
+@app.route("/docs", methods=["GET"])
+def docs() -> Response:
+    return http.answer(app, service_pages.docs, wiring.api)
+
+
 @app.on_ws_connect()
 def connect(event: WebsocketEvent) -> Response:
     return sockets.connect(event, wiring.doorkeeper())

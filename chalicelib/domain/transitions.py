@@ -165,10 +165,10 @@ def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
     if not draft.may(Status.DELETED):
         return Ignored("deleted already")
     draft.release = draft.before.live
-    draft.set(status=Status.DELETED, reserved=False, due_at=None)
     if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
-        draft.set(stopped_because=event.cause)
+        draft.set(status=Status.STOPPED, stopped_because=event.cause)
         draft.frame("stopped", _ended_item(event))
+    draft.set(status=Status.DELETED, reserved=False, due_at=None)
     reason = event.cause.model_dump(mode="json", exclude_none=True)
     return draft.frame(
         "deleted",

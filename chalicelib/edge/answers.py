@@ -27,10 +27,10 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to an HTTP client; the body is always JSON."""
+    """What goes back to an HTTP client: a JSON object, or a published document as its text."""
 
     status: int
-    body: dict[str, Any]
+    body: dict[str, Any] | str
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

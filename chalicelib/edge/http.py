@@ -20,6 +20,13 @@ log = logging.getLogger("berth.http")
 BODY_LIMIT = 64 * 1024
 """Bytes of a request body (api-contract)."""
 
+_EVERY_ANSWER = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Strict-Transport-Security": "max-age=63072000",
+}
+
 Services = TypeVar("Services")
 
 
@@ -99,12 +106,8 @@ def _call(request: Request, request_id: str) -> Call:
 
 
 def _response(answered: Answer, request_id: str) -> Response:
-    headers: dict[str, str | list[str]] = {
-        "Content-Type": "application/json",
-        "X-Request-Id": request_id,
-        **answered.headers,
-    }
-    body = json.dumps(answered.body, separators=(",", ":"))
+    headers: dict[str, str | list[str]] = {**_EVERY_ANSWER, "X-Request-Id": request_id, **answered.headers}
+    body = answered.body if isinstance(answered.body, str) else json.dumps(answered.body, separators=(",", ":"))
     return Response(body=body, headers=headers, status_code=answered.status)
 
 

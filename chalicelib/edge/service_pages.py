@@ -1,5 +1,6 @@
 """Catalogue and service pages: a call comes in, what this deployment offers goes out."""
 
+from importlib import resources
 from typing import Any
 
 from chalicelib.domain import catalogue
@@ -45,3 +46,25 @@ def health(_call: Call, _api: Api) -> Answer:
 def version(_call: Call, _api: Api) -> Answer:
     """`GET /version`: needs no token."""
     return Answer(200, {"name": "berth", "version": VERSION})
+
+
+def openapi(_call: Call, _api: Api) -> Answer:
+    """`GET /openapi.json`: needs no token."""
+    return Answer(200, _published("openapi.json"))
+
+
+def asyncapi(_call: Call, _api: Api) -> Answer:
+    """`GET /asyncapi.json`: needs no token."""
+    return Answer(200, _published("asyncapi.json"))
+
+
+def docs(_call: Call, _api: Api) -> Answer:
+    """`GET /docs`: the API for reading; needs no token."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
+    return Answer(200, _published("docs.html"), headers)
+
+
+def _published(name: str) -> str:
+    """A document that `make apidocs` wrote from the code."""
+    return resources.files("chalicelib.edge.published").joinpath(name).read_text()
