@@ -18,10 +18,12 @@ from infra.hostagent.http import Guard, application
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.keys import host_key
+from infra.hostagent.means import Means
 from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
 from infra.hostagent.ports import EngineError, EngineFacts
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.report import Offer, below_floor, disk_room_mb
+from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.settings import Settings
 
 log = logging.getLogger("berth.agent")
@@ -50,7 +52,8 @@ class Agent:
         )
         self._engine.ensure_network(settings.network, bridge_of(settings.host_id))
         self._walls()
-        self._journal = Journal(settings.data / "journal.sqlite")
+        self._runtime = ThreadRuntime()
+        self._journal = Journal(settings.data / "journal.sqlite", self._runtime)
         session: Any = boto3
         sink = SqsSink(session.client("sqs"), settings.events_queue_url)
         self._outbox = Outbox(self._journal, sink, settings.host_id, host_key(settings.data))
@@ -63,11 +66,9 @@ class Agent:
         pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds)
         settings = self._settings
         place = Place(settings.host_id, settings.network, cores, settings.engine_patience_seconds)
-        creation = Creation(
-            self._engine, self._journal, pulls, threading.Semaphore(max(2, cores)), place, self._outbox.wake
-        )
-        policy = Policy(self._settings.host_id, self._offer.max_containers, self._settings.draining)
-        return Keeper(self._engine, self._journal, creation, policy, self._outbox.wake)
+        means = Means(self._engine, self._journal, self._runtime, self._outbox.wake)
+        policy = Policy(settings.host_id, self._offer.max_containers, settings.draining)
+        return Keeper(means, Creation(means, pulls, place), policy)
 
     def application(self) -> Starlette:
         """The HTTP interface."""

@@ -1,21 +1,20 @@
 """One container made: an intent comes in, the engine is driven step by step, numbered events go to the journal."""
 
 import logging
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from chalicelib.contract.agent_api import ContainerSpec
-from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready
+from chalicelib.contract.events import Created, Failed, Progress, Ready
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
 from infra.hostagent.failures import TimedOut, cause_of
-from infra.hostagent.journal import CREATING, Intent, Journal, Step, Telling
-from infra.hostagent.ports import Engine, EngineDown, EngineError, EngineRefused, NameInUse
+from infra.hostagent.journal import CREATING, Intent, Step, Telling
+from infra.hostagent.means import Means
+from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, NameInUse
 from infra.hostagent.profile import engine_name, profile_of
-from infra.hostagent.pulls import Pulls
+from infra.hostagent.runtime import Flag, Runtime
+from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.creation")
 
@@ -42,19 +41,29 @@ class Place:
     """How long a creation waits for an engine that does not answer before it fails."""
 
 
-@dataclass(frozen=True, slots=True)
+class Images(Protocol):
+    """Where images come from: `pulls.Pulls`, or what a simulation says."""
+
+    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
+        """Have the image on the host. `tell` hears each new percentage; `check` raises once it is no longer wanted.
+
+        PullTimedOut, TimedOut at the deadline (monotonic seconds), an EngineError, or what `check` raises.
+        """
+
+
 class Creation:
     """Drives intents from `accepted` to `ready` or `failed`; safe to run again from any step."""
 
-    engine: Engine
-    journal: Journal
-    pulls: Pulls
-    starts: threading.Semaphore
-    place: Place
-    told: Callable[[], None]
-    """Called after each event, so that it is sent at once."""
-    closing: threading.Event = field(default_factory=threading.Event)
-    """Once set, creations end where they are, for the next process to take up."""
+    def __init__(self, means: Means, images: Images, place: Place) -> None:
+        self._engine = means.engine
+        self._journal = means.journal
+        self._runtime = means.runtime
+        self._told = means.told
+        self._images = images
+        self._place = place
+        self._starts = means.runtime.semaphore(max(2, place.cores))
+        self.closing = means.runtime.flag()
+        """Once set, creations end where they are, for the next process to take up."""
 
     def run(self, intent: Intent) -> None:
         """Make the container, or record why not. EngineDown only when even the cleaning up failed."""
@@ -70,7 +79,7 @@ class Creation:
             self._fail(intent, spec, error, pulling=stage.pulling)
 
     def _make(self, intent: Intent, spec: ContainerSpec, stage: "_Stage") -> None:
-        patience = _Patience(intent, self.place.engine_patience_seconds, self.closing)
+        patience = _Patience(intent, self._place.engine_patience_seconds, self._runtime, self.closing)
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
             self._have_image(intent, spec, patience)
@@ -81,63 +90,61 @@ class Creation:
         self._configure(intent, patience)
 
     def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> None:
-        if patience.ask(lambda: self.engine.has_image(spec.image)):
-            self._tell(intent, _progress(intent, Stage.PULLING, PULLED, "image is on the host"))
+        if patience.ask(lambda: self._engine.has_image(spec.image)):
+            self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, "image is on the host"))
             return
-        deadline = time.monotonic() + patience.left()
-        self._tell(intent, _progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
-        self.pulls.wait(
+        deadline = self._runtime.monotonic() + patience.left()
+        self._tell(intent, self._progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
+        self._images.wait(
             spec.image, deadline, lambda percent: self._pulling(intent, spec, percent), lambda: self._check(intent)
         )
-        self._tell(intent, _progress(intent, Stage.PULLING, PULLED, "image is on the host"))
+        self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, "image is on the host"))
 
     def _pulling(self, intent: Intent, spec: ContainerSpec, percent: int) -> None:
         if percent > PROGRESS[Stage.PULLING]:
-            self._tell(intent, _progress(intent, Stage.PULLING, percent, f"pulling {spec.image}"))
+            self._tell(intent, self._progress(intent, Stage.PULLING, percent, f"pulling {spec.image}"))
 
     def _check(self, intent: Intent) -> None:
         """Superseded when the container is no longer wanted."""
-        found = None if self.closing.is_set() else self.journal.get(intent.container_id)
+        found = None if self.closing.is_set() else self._journal.get(intent.container_id)
         if found is None or found.generation != intent.generation or found.step not in CREATING:
             raise Superseded
 
     def _create(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
-        self._tell(intent, _progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))
+        self._tell(intent, self._progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))
         engine_id = patience.ask(lambda: self._created(spec))
         created = replace(intent, step=Step.CREATED, engine_id=engine_id)
         return self._tell(
             created,
-            telling(Created, intent, engine_id=engine_id),
+            telling(Created, intent, self._runtime.time(), engine_id=engine_id),
             expected=(Step.ACCEPTED,),
         )
 
     def _created(self, spec: ContainerSpec) -> str:
         """The engine id; a container of our name that is there already is ours from an earlier try (M4)."""
-        profile = profile_of(spec, self.place.host_id, self.place.network, self.place.cores)
+        profile = profile_of(spec, self._place.host_id, self._place.network, self._place.cores)
         try:
-            return self.engine.create(profile)
+            return self._engine.create(profile)
         except NameInUse:
-            found = self.engine.find(engine_name(spec.container_id, spec.generation))
+            found = self._engine.find(engine_name(spec.container_id, spec.generation))
             if found is None:
                 raise EngineRefused("the name is taken by a container that is not ours") from None
             return found.engine_id
 
     def _start(self, intent: Intent, patience: "_Patience") -> Intent:
-        self._tell(intent, _progress(intent, Stage.STARTING, PROGRESS[Stage.STARTING], "starting the container"))
-        with self.starts:
-            patience.ask(lambda: self.engine.start(str(intent.engine_id)))
+        self._tell(intent, self._progress(intent, Stage.STARTING, PROGRESS[Stage.STARTING], "starting the container"))
+        with self._starts:
+            patience.ask(lambda: self._engine.start(str(intent.engine_id)))
         return self._tell(replace(intent, step=Step.STARTED), expected=(Step.CREATED,))
 
     def _configure(self, intent: Intent, patience: "_Patience") -> None:
         message = "configuring the container"
-        self._tell(intent, _progress(intent, Stage.CONFIGURING, PROGRESS[Stage.CONFIGURING], message))
-        if not patience.ask(lambda: self.engine.answers(str(intent.engine_id))):
+        self._tell(intent, self._progress(intent, Stage.CONFIGURING, PROGRESS[Stage.CONFIGURING], message))
+        if not patience.ask(lambda: self._engine.answers(str(intent.engine_id))):
             raise EngineRefused("no process can be started inside")
-        self._tell(
-            replace(intent, step=Step.READY),
-            telling(Ready, intent, engine_id=intent.engine_id, started_at=datetime.now(UTC)),
-            expected=(Step.STARTED,),
-        )
+        now = self._runtime.time()
+        ready = telling(Ready, intent, now, engine_id=intent.engine_id, started_at=moment(now))
+        self._tell(replace(intent, step=Step.READY), ready, expected=(Step.STARTED,))
         log.info("container ready", extra={"container": intent.container_id})
 
     def _fail(self, intent: Intent, spec: ContainerSpec, error: Exception, *, pulling: bool) -> None:
@@ -148,22 +155,18 @@ class Creation:
             extra={"container": intent.container_id, "code": cause.code.value, "reason": repr(error)[:500]},
         )
         self._remove_traces(spec)
-        failed = replace(intent, step=Step.FAILED, cause=cause, changed_at=time.time())
+        failed = replace(intent, step=Step.FAILED, cause=cause)
         try:
-            self._tell(
-                failed,
-                telling(Failed, intent, cause=cause),
-                expected=CREATING,
-            )
+            self._tell(failed, telling(Failed, intent, self._runtime.time(), cause=cause))
         except Superseded:
             return
 
     def _remove_traces(self, spec: ContainerSpec) -> None:
         """What cannot be removed now is removed by the next look at the engine, since its intent has failed."""
         try:
-            found = self.engine.find(engine_name(spec.container_id, spec.generation))
+            found = self._engine.find(engine_name(spec.container_id, spec.generation))
             if found is not None:
-                self.engine.remove(found.engine_id)
+                self._engine.remove(found.engine_id)
         except EngineError:
             log.warning("traces left to the next look", extra={"container": spec.container_id})
 
@@ -171,11 +174,14 @@ class Creation:
         """Write step and events; Superseded when the container is no longer wanted, or not by this process."""
         if self.closing.is_set():
             raise Superseded
-        written = self.journal.advance(replace(intent, changed_at=time.time()), tellings, expected=expected)
+        written = self._journal.advance(replace(intent, changed_at=self._runtime.time()), tellings, expected=expected)
         if written is None:
             raise Superseded
-        self.told()
+        self._told()
         return written
+
+    def _progress(self, intent: Intent, stage: Stage, percent: int, message: str) -> Telling:
+        return telling(Progress, intent, self._runtime.time(), stage=stage, progress=percent, message=message)
 
 
 @dataclass(slots=True)
@@ -186,40 +192,26 @@ class _Stage:
 class _Patience:
     """Asks the engine again while it is down, but neither too long nor past the creation's deadline."""
 
-    def __init__(self, intent: Intent, engine_seconds: float, closing: threading.Event) -> None:
+    def __init__(self, intent: Intent, engine_seconds: float, runtime: Runtime, closing: Flag) -> None:
         self._engine_seconds = engine_seconds
+        self._runtime = runtime
         self._closing = closing
-        self._deadline = time.monotonic() + (intent.deadline - time.time())
+        self._deadline = runtime.monotonic() + (intent.deadline - runtime.time())
 
     def left(self) -> float:
         """Seconds until the creation must be over."""
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - self._runtime.monotonic())
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
         """The engine's answer; EngineDown after too long without one, TimedOut at the deadline."""
-        gives_up = time.monotonic() + self._engine_seconds
+        gives_up = self._runtime.monotonic() + self._engine_seconds
         while True:
             if self.left() <= 0:
                 raise TimedOut
             try:
                 return question()
             except EngineDown:
-                if time.monotonic() > gives_up:
+                if self._runtime.monotonic() > gives_up:
                     raise
                 if self._closing.wait(RETRY_SECONDS):
                     raise Superseded from None
-
-
-def telling(kind: type[AboutContainer], intent: Intent, **fields: object) -> Telling:
-    """What makes an event of this kind about this intent, once its number is known."""
-    about = {
-        "container_id": intent.container_id,
-        "user_id": intent.user_id,
-        "generation": intent.generation,
-        "at": datetime.now(UTC),
-    }
-    return lambda number: kind.model_validate(about | fields | {"number": number})
-
-
-def _progress(intent: Intent, stage: Stage, percent: int, message: str) -> Telling:
-    return telling(Progress, intent, stage=stage, progress=percent, message=message)

@@ -1,15 +1,12 @@
 """New intents: a call comes in, and what is known of its container; the intent to journal goes out."""
 
-import time
-
 from chalicelib.contract.agent_api import ContainerSpec, Removal
 from chalicelib.contract.causes import Cause
 from infra.hostagent.journal import Intent, Step
 
 
-def accepted(spec: ContainerSpec) -> Intent:
+def accepted(spec: ContainerSpec, now: float) -> Intent:
     """A container is wanted; its limits of time are counted from now."""
-    now = time.time()
     return Intent(
         container_id=spec.container_id,
         user_id=spec.user_id,
@@ -25,9 +22,8 @@ def accepted(spec: ContainerSpec) -> Intent:
     )
 
 
-def removing(removal: Removal, known: Intent | None, cause: Cause) -> Intent:
+def removing(removal: Removal, known: Intent | None, cause: Cause, now: float) -> Intent:
     """A container has to go, in this generation and every lower one."""
-    now = time.time()
     return Intent(
         container_id=removal.container_id,
         user_id=removal.user_id,

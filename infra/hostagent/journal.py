@@ -6,7 +6,6 @@ the events that tell of it are written in one transaction, and the events number
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.events import AboutContainer
+from infra.hostagent.runtime import Runtime
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
@@ -88,13 +88,12 @@ Telling = Callable[[int], AboutContainer]
 class Journal:
     """Intents and outgoing events on disk. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    def __init__(self, where: Path | sqlite3.Connection, runtime: Runtime) -> None:
+        """In a file; or in a database that is open already, which is for simulations, where nothing need be synced."""
+        self._lock = runtime.lock()
+        self._database = where if isinstance(where, sqlite3.Connection) else _opened(where)
         self._database.row_factory = sqlite3.Row
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.isolation_level = None
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:
@@ -165,6 +164,14 @@ class Journal:
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:
             return self._database.execute(query, values).fetchall()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    return database
 
 
 def _identity(event: AboutContainer) -> str:

@@ -4,22 +4,20 @@ Level-triggered: whatever happened, `settle` does what the journal and the engin
 """
 
 import logging
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
-from infra.hostagent.creation import Creation, telling
+from infra.hostagent.creation import Creation
 from infra.hostagent.intents import accepted, removing
-from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Journal, Step
-from infra.hostagent.ports import Engine, EngineError
+from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Step
+from infra.hostagent.means import Means
+from infra.hostagent.ports import EngineError
 from infra.hostagent.relist import Relist
 from infra.hostagent.switching import SWITCHABLE, Switching
+from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.keeper")
 
@@ -47,25 +45,22 @@ class Policy:
 class Keeper:
     """Takes calls and drives containers to what is wanted, each by one thread at a time."""
 
-    def __init__(
-        self, engine: Engine, journal: Journal, creation: Creation, policy: Policy, told: Callable[[], None]
-    ) -> None:
-        self._engine = engine
-        self._journal = journal
+    def __init__(self, means: Means, creation: Creation, policy: Policy) -> None:
+        self._engine = means.engine
+        self._journal = means.journal
+        self._runtime = means.runtime
+        self._told = means.told
         self._creation = creation
         self._policy = policy
-        self._told = told
-        self._switching = Switching(engine, journal)
-        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="settle")
-        self._decisions = threading.Lock()
+        self._switching = Switching(means)
+        self._decisions = means.runtime.lock()
         """Held while a call is judged by the journal and written to it: of a create and a delete, the delete wins."""
-        self._lock = threading.Lock()
+        self._lock = means.runtime.lock()
         self._busy: set[str] = set()
         self._again: set[str] = set()
-        self._work: set[Future[None]] = set()
         self._expiries: dict[str, float] = {}
         self._closed = False
-        self.relist = Relist(engine, journal, policy.host_id, self._poke, told)
+        self.relist = Relist(means, policy.host_id, self._poke)
 
     def resume(self) -> None:
         """Take up what an earlier process left."""
@@ -77,7 +72,8 @@ class Keeper:
         """Say of everything that runs that it does: the control plane may have taken us for lost."""
         for intent in self._journal.intents():
             if intent.step is Step.READY:
-                started = telling(Started, intent, started_at=datetime.now(UTC))
+                now = self._runtime.time()
+                started = telling(Started, intent, now, started_at=moment(now))
                 self._journal.advance(intent, [started], expected=[Step.READY])
         self._told()
 
@@ -95,7 +91,7 @@ class Keeper:
         self._poke(spec.container_id)
 
     def _accept(self, spec: ContainerSpec) -> None:
-        intent = accepted(spec)
+        intent = accepted(spec, self._runtime.time())
         self._journal.accept(intent)
         log.info("creation accepted", extra={"container": spec.container_id, "generation": spec.generation})
         self._watch_expiry(intent)
@@ -117,10 +113,10 @@ class Keeper:
         with self._decisions:
             known = self._journal.get(removal.container_id)
             if known is None or known.step not in GONE or known.generation < removal.generation:
-                self._journal.accept(removing(removal, known, cause))
+                self._journal.accept(removing(removal, known, cause, self._runtime.time()))
                 log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
             elif known.step is Step.REMOVED:
-                again = telling(Removed, known, cause=known.cause or _USER)
+                again = telling(Removed, known, self._runtime.time(), cause=known.cause or _USER)
                 self._journal.advance(known, [again], expected=[Step.REMOVED])
                 self._told()
         self._poke(removal.container_id)
@@ -143,8 +139,7 @@ class Keeper:
                 self._again.add(container_id)
                 return
             self._busy.add(container_id)
-            self._work = {work for work in self._work if not work.done()}
-            self._work.add(self._pool.submit(self._settle_until_quiet, container_id))
+            self._runtime.spawn(partial(self._settle_until_quiet, container_id))
 
     def _settle_until_quiet(self, container_id: str) -> None:
         try:
@@ -195,10 +190,10 @@ class Keeper:
             return
         if left:
             return
-        removed = replace(intent, step=Step.REMOVED, changed_at=time.time())
-        self._journal.advance(
-            removed, [telling(Removed, intent, cause=intent.cause or _USER)], expected=[Step.REMOVING]
-        )
+        now = self._runtime.time()
+        removed = replace(intent, step=Step.REMOVED, changed_at=now)
+        event = telling(Removed, intent, now, cause=intent.cause or _USER)
+        self._journal.advance(removed, [event], expected=[Step.REMOVING])
         log.info("container removed", extra={"container": intent.container_id})
 
     def _watch_expiry(self, intent: Intent) -> None:
@@ -206,11 +201,11 @@ class Keeper:
         if intent.expires_at is None or intent.step in GONE:
             self._expiries.pop(intent.container_id, None)
         else:
-            self._expiries[intent.container_id] = time.monotonic() + (intent.expires_at - time.time())
+            self._expiries[intent.container_id] = self._runtime.monotonic() + (intent.expires_at - self._runtime.time())
 
     def expire(self) -> None:
         """Remove what has outlived its session."""
-        now = time.monotonic()
+        now = self._runtime.monotonic()
         for container_id, ends in list(self._expiries.items()):
             if ends <= now:
                 del self._expiries[container_id]
@@ -231,7 +226,5 @@ class Keeper:
         """Begin nothing more, and wait at most this long for what is under way: it ends at its next step."""
         with self._lock:
             self._closed = True
-            under_way = list(self._work)
         self._creation.closing.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        wait([work for work in under_way if not work.cancelled()], timeout=seconds)
+        self._runtime.close(seconds)

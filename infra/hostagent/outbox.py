@@ -53,10 +53,11 @@ class Outbox:
         self._private_key = private_key
         self._wake = threading.Event()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="outbox")
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin sending."""
+        """Begin sending, in a thread of its own; without one, call `send_waiting` now and then."""
+        self._thread = threading.Thread(target=self._run, daemon=True, name="outbox")
         self._thread.start()
 
     def wake(self) -> None:
@@ -71,7 +72,8 @@ class Outbox:
         """Stop after at most this long; what was not sent is sent by the next process."""
         self._closed.set()
         self._wake.set()
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -88,14 +90,14 @@ class Outbox:
     def _sent_all(self) -> bool:
         """False when something is left, whatever broke: without this thread the control plane would hear no more."""
         try:
-            return self._send_all()
+            return self.send_waiting()
         except Exception:
             if not self._closed.is_set():
                 log.exception("sending broke and begins again")
             return False
 
-    def _send_all(self) -> bool:
-        """True when nothing is left to send."""
+    def send_waiting(self) -> bool:
+        """Send what waits, once, until the queue refuses; true when nothing is left to send."""
         while not self._closed.is_set():
             waiting = self._journal.outgoing(PAGE)
             if not waiting:

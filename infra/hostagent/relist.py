@@ -4,15 +4,15 @@ The engine's own words make it quick; looking makes it true.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
-from infra.hostagent.creation import telling
-from infra.hostagent.journal import CREATING, SWITCHING, Intent, Journal, Step
-from infra.hostagent.ports import Engine, EngineContainer, EngineDown, EngineError
+from infra.hostagent.journal import CREATING, SWITCHING, Intent, Step
+from infra.hostagent.means import Means
+from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
+from infra.hostagent.tellings import telling
 
 log = logging.getLogger("berth.agent.relist")
 
@@ -29,16 +29,15 @@ _KILLED = 137
 
 
 class Relist:
-    """Looks at the engine and mends the difference; `poke` has a container settled, `told` has events sent."""
+    """Looks at the engine and mends the difference; `poke` has a container settled."""
 
-    def __init__(
-        self, engine: Engine, journal: Journal, host_id: str, poke: Callable[[str], None], told: Callable[[], None]
-    ) -> None:
-        self._engine = engine
-        self._journal = journal
+    def __init__(self, means: Means, host_id: str, poke: Callable[[str], None]) -> None:
+        self._engine = means.engine
+        self._journal = means.journal
+        self._runtime = means.runtime
         self._host_id = host_id
         self._poke = poke
-        self._told = told
+        self._told = means.told
         self._out_of_memory: dict[str, float] = {}
         self.engine_up = True
 
@@ -58,7 +57,7 @@ class Relist:
             self._compare(intent, found)
         for container in found:
             self._judge(container, wanted.get(container.container_id))
-        self._journal.forget(time.time() - TOMBSTONE_SECONDS)
+        self._journal.forget(self._runtime.time() - TOMBSTONE_SECONDS)
 
     def heard(self, action: str, container_id: str, at: float) -> None:
         """The engine says something happened: remember memory kills, and look at once."""
@@ -81,15 +80,16 @@ class Relist:
         """Tell of it, unless something was told meanwhile: a restart that the look fell into is no end."""
         if self._journal.get(intent.container_id) != intent:
             return
-        stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=time.time())
-        event = telling(Stopped, intent, cause=cause)
+        now = self._runtime.time()
+        stopped = replace(intent, step=Step.STOPPED, cause=cause, changed_at=now)
+        event = telling(Stopped, intent, now, cause=cause)
         if self._journal.advance(stopped, [event], expected=[Step.READY]) is not None:
             log.info("container ended", extra={"container": intent.container_id, "code": cause.code.value})
             self._told()
 
     def _why(self, intent: Intent, exit_code: int) -> Cause:
         killed_at = self._out_of_memory.get(intent.container_id, 0.0)
-        if exit_code == _KILLED and time.time() - killed_at < OOM_WINDOW_SECONDS:
+        if exit_code == _KILLED and self._runtime.time() - killed_at < OOM_WINDOW_SECONDS:
             message = "the container used more memory than it was granted: create it with more"
             return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
         message = f"the container's main process exited with code {exit_code}"
@@ -98,7 +98,7 @@ class Relist:
     def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
         """Remove a container of ours that nobody wants: known ones now, unknown ones after grace."""
         if intent is None:
-            unwanted = time.time() - container.created_at > GRACE_SECONDS
+            unwanted = self._runtime.time() - container.created_at > GRACE_SECONDS
         elif container.generation == intent.generation:
             unwanted = intent.step in (Step.FAILED, Step.REMOVED)
         else:

@@ -1,16 +1,15 @@
 """Starting, stopping and restarting: an intent comes in, the engine is driven, numbered events go to the journal."""
 
 import logging
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
-from infra.hostagent.creation import telling
-from infra.hostagent.journal import SWITCHING, Intent, Journal, Step
-from infra.hostagent.ports import Engine, EngineDown, EngineError
+from infra.hostagent.journal import SWITCHING, Intent, Step
+from infra.hostagent.means import Means
+from infra.hostagent.ports import EngineDown, EngineError
+from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.switching")
 
@@ -28,14 +27,13 @@ _BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="stopped by its user"
 class Switching:
     """Drives intents to `stopped` or back to `ready`; safe to run again from any step."""
 
-    engine: Engine
-    journal: Journal
+    means: Means
 
     def take(self, intent: Intent, call: PowerCall) -> None:
         """Journal what is to be done; the last one taken counts, and the same one again changes nothing."""
         if intent.action != call.action:
-            wanted = replace(intent, step=STEP_OF[call.verb], action=call.action, changed_at=time.time())
-            self.journal.advance(wanted, [], expected=SWITCHABLE)
+            wanted = replace(intent, step=STEP_OF[call.verb], action=call.action, changed_at=self.means.runtime.time())
+            self.means.journal.advance(wanted, [], expected=SWITCHABLE)
 
     def run(self, intent: Intent) -> None:
         """Do what the intent's step asks; what cannot be done while the engine is down is left for the next look."""
@@ -52,16 +50,18 @@ class Switching:
             self._stopped(intent, Step.STOPPED, Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message))
 
     def _stop(self, intent: Intent) -> None:
-        self.engine.stop(str(intent.engine_id), STOP_SECONDS)
+        self.means.engine.stop(str(intent.engine_id), STOP_SECONDS)
         following = Step.STARTING_AGAIN if intent.step is Step.RESTARTING else Step.STOPPED
         self._stopped(intent, following, _BY_USER)
 
     def _stopped(self, intent: Intent, step: Step, cause: Cause) -> None:
-        stopped = replace(intent, step=step, changed_at=time.time())
-        self.journal.advance(stopped, [telling(Stopped, intent, cause=cause)], expected=[intent.step])
+        now = self.means.runtime.time()
+        stopped = replace(intent, step=step, changed_at=now)
+        self.means.journal.advance(stopped, [telling(Stopped, intent, now, cause=cause)], expected=[intent.step])
 
     def _start(self, intent: Intent) -> None:
-        self.engine.start(str(intent.engine_id))
-        started = replace(intent, step=Step.READY, changed_at=time.time())
-        event = telling(Started, intent, started_at=datetime.now(UTC))
-        self.journal.advance(started, [event], expected=[Step.STARTING_AGAIN])
+        self.means.engine.start(str(intent.engine_id))
+        now = self.means.runtime.time()
+        started = replace(intent, step=Step.READY, changed_at=now)
+        event = telling(Started, intent, now, started_at=moment(now))
+        self.means.journal.advance(started, [event], expected=[Step.STARTING_AGAIN])

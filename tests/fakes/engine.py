@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class FakeEngine:
     calls: list[str] = field(default_factory=list)
     lose_answer_of: set[str] = field(default_factory=set)
     """Calls that are done, but whose answer is lost, once each."""
+    now: Callable[[], float] = time.time
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -79,7 +80,7 @@ class FakeEngine:
             labels = profile.container["labels"]
             engine_id = f"{next(self._ids):064x}"
             container = EngineContainer(
-                engine_id, labels[LABEL_CONTAINER], int(labels[LABEL_GENERATION]), False, 0, time.time()
+                engine_id, labels[LABEL_CONTAINER], int(labels[LABEL_GENERATION]), False, 0, self.now()
             )
             self.rows[engine_id] = (profile, container)
         self._answered("create")

@@ -15,7 +15,6 @@ from chalicelib.contract.causes import Code
 from chalicelib.contract.events import Progress
 from chalicelib.contract.resources import NetworkMode, Resources
 from chalicelib.contract.statuses import Stage
-from infra.hostagent.creation import telling
 from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of
 from infra.hostagent.firewall import resolvers_of
 from infra.hostagent.journal import Intent, Journal, Step
@@ -23,6 +22,8 @@ from infra.hostagent.ports import EngineDown, EngineRefused, ImageMissing, NotTh
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pull_progress import PullProgress
 from infra.hostagent.report import below_floor
+from infra.hostagent.runtime import ThreadRuntime
+from infra.hostagent.tellings import telling
 from tests.builders import a_spec
 
 
@@ -120,18 +121,18 @@ def an_intent(**changes: Any) -> Intent:
 
 
 def told(intent: Intent) -> Any:
-    return telling(Progress, intent, stage=Stage.PULLING, progress=20, message="m")
+    return telling(Progress, intent, time.time(), stage=Stage.PULLING, progress=20, message="m")
 
 
 def test_events_are_numbered_without_a_gap_and_kept_until_sent(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     intent = an_intent()
     journal.accept(intent)
 
     journal.advance(intent, [told(intent), told(intent)], expected=[Step.ACCEPTED])
     journal.advance(replace(intent, step=Step.CREATED), [told(intent)], expected=[Step.ACCEPTED])
     journal.close()
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
 
     waiting = journal.outgoing(10)
     assert [each.identity.rpartition(":")[2] for each in waiting] == ["1", "2", "3"]
@@ -142,7 +143,7 @@ def test_events_are_numbered_without_a_gap_and_kept_until_sent(tmp_path: Path) -
 
 
 def test_an_intent_that_has_moved_on_is_not_written_over(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     intent = an_intent()
     journal.accept(intent)
     journal.accept(replace(intent, step=Step.REMOVING))
@@ -157,7 +158,7 @@ def test_an_intent_that_has_moved_on_is_not_written_over(tmp_path: Path) -> None
 
 
 def test_a_removal_that_overtakes_a_creation_is_numbered_after_what_was_told(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     intent = an_intent()
     journal.accept(intent)
     seen = journal.get(intent.container_id)
@@ -174,7 +175,7 @@ def test_a_removal_that_overtakes_a_creation_is_numbered_after_what_was_told(tmp
 
 
 def test_many_threads_number_one_intent_without_a_gap(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     intent = an_intent()
     journal.accept(intent)
 
@@ -194,7 +195,7 @@ def test_many_threads_number_one_intent_without_a_gap(tmp_path: Path) -> None:
 
 
 def test_old_tombstones_are_forgotten_and_others_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     old = an_intent(step=Step.REMOVED, changed_at=1.0)
     kept = [an_intent(step=step, changed_at=1.0) for step in (Step.READY, Step.ACCEPTED, Step.REMOVING)]
     for intent in [old, *kept]:

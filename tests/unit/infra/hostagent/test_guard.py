@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +21,9 @@ from infra.hostagent.creation import Creation, Place
 from infra.hostagent.http import BODY_LIMIT, Guard, application
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
+from infra.hostagent.means import Means
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -35,11 +36,12 @@ class Caller:
 
     def __init__(self, folder: Path, max_containers: int = 10, draining: bool = False) -> None:
         self.engine = FakeEngine(present={"debian:bookworm"})
-        self.journal = Journal(folder / "journal")
+        runtime = ThreadRuntime()
+        self.journal = Journal(folder / "journal", runtime)
+        means = Means(self.engine, self.journal, runtime, lambda: None)
         pulls = Pulls(self.engine, parallel=1, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0.1)
-        creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
-        self.keeper = Keeper(self.engine, self.journal, creation, Policy(HOST, max_containers, draining), lambda: None)
+        self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))
         guard = Guard(HOST, public_key_of(CONTROL))
         self.transport = httpx.ASGITransport(application(self.keeper, self.journal, guard), raise_app_exceptions=False)
 

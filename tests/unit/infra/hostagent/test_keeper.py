@@ -1,6 +1,5 @@
 """The keeper over a fake engine: whatever is lost, repeated or overtaken, containers end as wanted."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +13,10 @@ from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.journal import Journal, Step
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.means import Means
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -31,12 +32,13 @@ class Bench:
         self.restart()
 
     def restart(self, max_containers: int = 10, draining: bool = False) -> None:
-        self.journal = Journal(self.folder / "journal")
+        runtime = ThreadRuntime()
+        self.journal = Journal(self.folder / "journal", runtime)
+        means = Means(self.engine, self.journal, runtime, lambda: None)
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place("host", "network", 2, engine_patience_seconds=0.3)
-        creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
         policy = Policy("host", max_containers, draining)
-        self.keeper = Keeper(self.engine, self.journal, creation, policy, lambda: None)
+        self.keeper = Keeper(means, Creation(means, pulls, place), policy)
 
     def close(self) -> None:
         self.keeper.close()

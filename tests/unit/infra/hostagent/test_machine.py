@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.journal import CREATING, SWITCHING, Journal, Step
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.means import Means
 from infra.hostagent.ports import NotThere
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -41,11 +42,12 @@ class KeeperMachine(RuleBasedStateMachine):
         self.begin()
 
     def begin(self) -> None:
-        self.journal = Journal(Path(self.folder.name) / "journal")
+        runtime = ThreadRuntime()
+        self.journal = Journal(Path(self.folder.name) / "journal", runtime)
+        means = Means(self.engine, self.journal, runtime, lambda: None)
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0)
-        creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
-        self.keeper = Keeper(self.engine, self.journal, creation, Policy(HOST, 10), lambda: None)
+        self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, 10))
         self.keeper.resume()
 
     def teardown(self) -> None:

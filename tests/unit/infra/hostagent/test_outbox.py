@@ -15,10 +15,11 @@ from botocore.config import Config
 from chalicelib.contract.events import Heartbeat, Progress
 from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
 from chalicelib.contract.statuses import Stage
-from infra.hostagent.creation import telling
 from infra.hostagent.intents import accepted
 from infra.hostagent.journal import Intent, Journal, Step
 from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
+from infra.hostagent.runtime import ThreadRuntime
+from infra.hostagent.tellings import telling
 from tests.builders import a_report, a_spec
 
 KEY = new_private_key()
@@ -46,16 +47,16 @@ class Queue:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
     yield journal
     journal.close()
 
 
 def told(journal: Journal, count: int) -> Intent:
     """A container of which so many events are waiting."""
-    intent = accepted(a_spec())
+    intent = accepted(a_spec(), time.time())
     journal.accept(intent)
-    one = telling(Progress, intent, stage=Stage.PULLING, progress=20, message="m")
+    one = telling(Progress, intent, time.time(), stage=Stage.PULLING, progress=20, message="m")
     journal.advance(intent, [one] * count, expected=[Step.ACCEPTED])
     return intent
 
@@ -103,6 +104,18 @@ def test_events_go_out_in_order_in_the_group_of_their_container_and_leave_the_jo
     assert {group for _, group, _ in queue.sent[:60]} == {one.container_id}
     event: Any = unseal(parse_envelope(queue.sent[-1][0]), public_key_of(KEY))
     assert (event.container_id, event.number) == (two.container_id, 3)
+
+
+def test_without_a_thread_a_call_sends_what_waits(journal: Journal) -> None:
+    queue = Queue(before=[QueueUnavailable("Throttling")])
+    intent = told(journal, 2)
+    outbox = Outbox(journal, queue, "host-1", KEY)
+
+    assert not outbox.send_waiting()
+    assert outbox.send_waiting()
+
+    assert queue.identities == identities(intent, 2)
+    outbox.close(0)
 
 
 def test_a_queue_that_refuses_is_tried_again_and_nothing_overtakes(journal: Journal, start: Start) -> None:
@@ -158,7 +171,7 @@ def test_a_process_that_dies_before_it_forgets_sends_again_under_the_same_identi
     eventually(lambda: deaf.sent)
     dying.close(0)
 
-    reopened = Journal(tmp_path / "journal")
+    reopened = Journal(tmp_path / "journal", ThreadRuntime())
     start(reopened, queue)
     eventually(lambda: not reopened.outgoing(1))
     deaf.let_go.set()

@@ -14,9 +14,12 @@ from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.journal import Intent, Journal, Step
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.runtime import ThreadRuntime
+from infra.hostagent.tellings import telling
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -69,11 +72,13 @@ class HookedEngine(FakeEngine):
 class Bench:
     def __init__(self, folder: Path, engine: HookedEngine | None = None) -> None:
         self.engine = engine or HookedEngine(present={IMAGE}, remote={"slow:1"})
-        self.journal = Journal(folder / "journal")
+        runtime = ThreadRuntime()
+        self.journal = Journal(folder / "journal", runtime)
+        self.means = Means(self.engine, self.journal, runtime, lambda: None)
         pulls = Pulls(self.engine, parallel=1, seconds=60)
         place = Place(HOST, "network", 2, engine_patience_seconds=30)
-        creation = Creation(self.engine, self.journal, pulls, threading.Semaphore(2), place, lambda: None)
-        self.keeper = Keeper(self.engine, self.journal, creation, Policy(HOST, 100), lambda: None)
+        self.creation = Creation(self.means, pulls, place)
+        self.keeper = Keeper(self.means, self.creation, Policy(HOST, 100))
 
     def close(self) -> None:
         self.engine.speak.set()
@@ -232,9 +237,8 @@ def test_a_restart_that_a_look_falls_into_is_not_told_as_an_end(bench: Bench) ->
 def _told(intent: Intent) -> Any:
     from chalicelib.contract.events import Progress
     from chalicelib.contract.statuses import Stage
-    from infra.hostagent.creation import telling
 
-    return telling(Progress, intent, stage=Stage.STARTING, progress=75, message="m")
+    return telling(Progress, intent, time.time(), stage=Stage.STARTING, progress=75, message="m")
 
 
 def test_of_a_create_and_a_delete_at_once_the_delete_wins(bench: Bench) -> None:
@@ -278,9 +282,7 @@ def test_a_session_without_an_end_does_not_inherit_one_from_an_earlier_generatio
 
 
 def test_whoever_comes_first_takes_the_last_place(bench: Bench, tmp_path: Path) -> None:
-    bench.keeper = Keeper(
-        bench.engine, bench.journal, bench.keeper._creation, Policy(HOST, max_containers=3), lambda: None
-    )
+    bench.keeper = Keeper(bench.means, bench.creation, Policy(HOST, max_containers=3))
     taken: list[ContainerSpec] = []
 
     def create() -> None:

@@ -1,0 +1,19 @@
+"""What every part of the agent's core works with: engine, journal, and the process's time and threads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.hostagent.journal import Journal
+from infra.hostagent.ports import Engine
+from infra.hostagent.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """One set for one process; a simulation brings its own."""
+
+    engine: Engine
+    journal: Journal
+    runtime: Runtime
+    told: Callable[[], None]
+    """Called after events were written to the journal, so that they are sent at once."""
