@@ -4,7 +4,7 @@ Every promise here is asked of the fake and of the real adapter by `tests/contra
 also raise Busy when the store refuses after bounded retries; then nothing was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -120,8 +120,17 @@ class HostStore(Protocol):
     def drain(self, host_id: str, draining: bool) -> None:
         """Take no more containers there, or take them again; NotFound when it is not enrolled."""
 
+    def note_failure(self, host_id: str, at: datetime) -> None:
+        """Remember that the host refused a container or did not answer; NotFound when it is not enrolled."""
+
+    def samples(self, choice: Callable[[int], int]) -> Iterator[Sequence[Host]]:
+        """Hosts that reported, one group after another, each group once, drawn by `choice`, read when it is asked for.
+
+        Possibly a little stale; `place` decides. A small fleet is one group.
+        """
+
     def candidates(self) -> list[Host]:
-        """Hosts that reported, possibly a little stale; `place` decides."""
+        """Every host that reported, possibly a little stale: as dear as the fleet is large."""
 
 
 class TokenStore(Protocol):

@@ -10,6 +10,9 @@ from chalicelib.contract.resources import Resources
 LEASE = timedelta(seconds=60)
 """A host not heard of for this long takes no containers (M10)."""
 
+FAILING = timedelta(minutes=5)
+"""A host that refused a container, or did not answer, is the last choice for this long."""
+
 
 class Reserved(BaseModel):
     """What placed containers hold of a host."""
@@ -34,6 +37,8 @@ class Host(BaseModel):
     reserved: Reserved = Reserved()
     draining: bool = False
     """True while its operator wants no more containers on it."""
+    failed_at: datetime | None = None
+    """When it last refused a container or did not answer."""
 
     def takes(self, wanted: Resources, now: datetime) -> bool:
         """Whether a container of this size may be placed here now."""
@@ -48,6 +53,10 @@ class Host(BaseModel):
     def silent(self, now: datetime) -> bool:
         """Whether its lease has run out; one that never reported has none."""
         return self.received_at is not None and now - self.received_at > LEASE
+
+    def failing(self, now: datetime) -> bool:
+        """Whether it failed someone only just now."""
+        return self.failed_at is not None and now - self.failed_at < FAILING
 
     def room_for(self, wanted: Resources) -> bool:
         """Whether the reservation would fit."""

@@ -1,11 +1,14 @@
-"""Where a container goes: hosts and a wish come in, the host to try first goes out (reliability §5.5).
+"""Where a container goes: groups of hosts and a wish come in, the host to try first goes out (reliability §5.5).
 
 Power of two choices on reservations: of two random hosts with room, the emptier; a host that has the image is
-preferred while it is not nearly full. The reservation itself is a conditional write and has the last word.
+preferred while it is not nearly full, one that has just failed somebody is the last choice. The reservation itself
+is a conditional write and has the last word. `docs/placement.md` shows why this and not another rule.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from chalicelib.contract.resources import Resources
 from chalicelib.domain.errors import NoCapacity
@@ -17,18 +20,55 @@ WARM_LIMIT = 0.85
 IMAGE_BONUS = 0.15
 """How much emptier a host without the image must be to win."""
 
+FAILING_PENALTY = 1.0
+"""Every host that did not fail wins over one that did."""
 
-def choose_host(
-    hosts: Sequence[Host], wanted: Resources, image: str, now: datetime, choice: Callable[[int], int]
-) -> Host:
-    """The better of two random hosts with room, or NoCapacity; `choice(n)` gives a number from 0 to n - 1."""
-    fitting = [host for host in hosts if host.takes(wanted, now)]
-    if not fitting:
+MOST_GROUPS = 8
+"""Groups looked at before it is said that there is no room; a retry of the command looks at others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a container wants of a host."""
+
+    resources: Resources
+    image: str
+    refused: frozenset[str] = frozenset()
+    """Hosts that did not take it before."""
+
+
+def choose_host(groups: Iterable[Sequence[Host]], wish: Wish, now: datetime, choice: Callable[[int], int]) -> Host:
+    """The better of two random hosts with room, or NoCapacity; `choice(n)` gives a number from 0 to n - 1.
+
+    Of two groups where there are two, since groups are of unequal size and one alone would fill unevenly; no more
+    are asked for than are needed.
+    """
+    firsts: list[Host] = []
+    seconds: list[Host] = []
+    for group in islice(groups, MOST_GROUPS):
+        pair = list(islice(_fitting(group, wish, now, choice), 2))
+        firsts += pair[:1]
+        seconds += pair[1:]
+        if len(firsts) == 2:
+            break
+    if not firsts:
         raise NoCapacity("no host has room")
-    pair = {choice(len(fitting)), choice(len(fitting))}
-    return min((fitting[index] for index in sorted(pair)), key=lambda host: _cost(host, image))
+    return min((firsts + seconds)[:2], key=lambda host: cost(host, wish.image, now))
 
 
-def _cost(host: Host, image: str) -> float:
-    warm = host.report is not None and image in host.report.images and host.fullness < WARM_LIMIT
-    return host.fullness - (IMAGE_BONUS if warm else 0.0)
+def _fitting(group: Sequence[Host], wish: Wish, now: datetime, choice: Callable[[int], int]) -> Iterator[Host]:
+    """The hosts of a group that take it, in random order; each is looked at only when it is asked for."""
+    left = list(group)
+    while left:
+        drawn = choice(len(left))
+        left[drawn], left[-1] = left[-1], left[drawn]
+        host = left.pop()
+        if host.id not in wish.refused and host.takes(wish.resources, now):
+            yield host
+
+
+def cost(host: Host, image: str, now: datetime) -> float:
+    """What speaks against a host; the least wins."""
+    fullness = host.fullness
+    warm = host.report is not None and fullness < WARM_LIMIT and image in host.report.images
+    return fullness - (IMAGE_BONUS if warm else 0.0) + (FAILING_PENALTY if host.failing(now) else 0.0)

@@ -18,7 +18,7 @@ from chalicelib.domain.errors import (
     StaleWrite,
 )
 from chalicelib.domain.host import Host
-from chalicelib.domain.placement import choose_host
+from chalicelib.domain.placement import Wish, choose_host
 from chalicelib.ports import Agents, Clock, ContainerStore, EventQueue, HostStore, Ids
 
 log = logging.getLogger("berth.provisioning")
@@ -81,8 +81,8 @@ class Provisioning:
         for _ in range(PLACE_TRIES):
             try:
                 return self._claim(container, refused)
-            except HostFull:
-                continue
+            except HostFull as full:
+                refused.add(str(full))
             except NoCapacity as error:
                 raise _retry("no host has room", attempt) from error
             except StaleWrite as error:
@@ -91,8 +91,8 @@ class Provisioning:
 
     def _claim(self, container: Container, refused: set[str]) -> tuple[Container, Host]:
         now = self.clock.now()
-        hosts = [host for host in self.hosts.candidates() if host.id not in refused]
-        host = choose_host(hosts, container.resources, container.image_reference, now, self.ids.choice)
+        wish = Wish(container.resources, container.image_reference, frozenset(refused))
+        host = choose_host(self.hosts.samples(self.ids.choice), wish, now, self.ids.choice)
         placed = self.containers.place(container, host, now)
         log.info("container placed", extra={"container": container.id, "host": host.id})
         return placed, host
@@ -105,10 +105,18 @@ class Provisioning:
             log.warning("host refused", extra={"container": container.id, "host": host.id, "code": refusal.code})
             if refusal.code in _FINAL_REFUSALS:
                 raise RetryLater("host knows of a newer state", seconds=1) from refusal
+            self._note_failure(host)
             return False
         except AgentUnreachable as error:
+            self._note_failure(host)
             raise _retry("agent did not answer", attempt) from error
         return True
+
+    def _note_failure(self, host: Host) -> None:
+        """Once in a while is enough: others go elsewhere for some minutes, and the row is not written by each."""
+        now = self.clock.now()
+        if not host.failing(now):
+            self.hosts.note_failure(host.id, now)
 
     def _spec(self, container: Container) -> ContainerSpec:
         now = self.clock.now()

@@ -1,9 +1,12 @@
 """`HostStore`, `TokenStore` and `ConnectionStore`: the same promises asked of memory and DynamoDB."""
 
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -25,7 +28,7 @@ def user() -> str:
 @pytest.fixture(params=["memory", "dynamodb"])
 def hosts(request: pytest.FixtureRequest) -> HostStore:
     if request.param == "memory":
-        return MemoryHosts()
+        return MemoryHosts(groups=3)
     aws: Aws = request.getfixturevalue("stack")
     return DynamoHosts(aws.client("dynamodb"), aws.table("hosts"), shards=3)
 
@@ -75,6 +78,86 @@ def test_a_new_key_replaces_the_old_and_the_rest_stays(hosts: HostStore) -> None
 
     assert hosts.get("host-key").public_key == "new"
     assert hosts.get("host-key").report is not None
+
+
+def test_a_failure_is_remembered_until_the_next(hosts: HostStore) -> None:
+    hosts.enrol("host-fails", "key")
+    hosts.heartbeat("host-fails", a_report(), NOW)
+    assert hosts.get("host-fails").failed_at is None
+
+    hosts.note_failure("host-fails", NOW)
+    hosts.heartbeat("host-fails", a_report(), NOW + timedelta(seconds=10))
+    hosts.note_failure("host-fails", NOW + timedelta(seconds=20))
+
+    assert hosts.get("host-fails").failed_at == NOW + timedelta(seconds=20)
+    with pytest.raises(NotFound):
+        hosts.note_failure("stranger", NOW)
+
+
+def test_samples_are_the_fleet_in_groups_in_any_order_each_once(hosts: HostStore) -> None:
+    random = Random(3)
+    ids = {f"sampled-{number}" for number in range(20)}
+    for host_id in ids:
+        hosts.enrol(host_id, "key")
+        hosts.heartbeat(host_id, a_report(), NOW)
+    hosts.enrol("sampled-not", "never reported")
+
+    orders = set()
+    for _ in range(20):
+        groups = [frozenset(host.id for host in group) for group in hosts.samples(random.randrange)]
+        found = [host_id for group in groups for host_id in group if host_id.startswith("sampled")]
+        assert len(groups) == 3
+        assert sorted(found) == sorted(ids)
+        orders.add(tuple(groups))
+
+    assert len(orders) == 6
+
+
+def test_a_fleet_of_more_than_a_megabyte_is_seen_whole(stack: Aws) -> None:
+    """DynamoDB answers a query in pages of at most 1 MB."""
+    calls: Counter[str] = Counter()
+    store = DynamoHosts(_counting(stack, calls), stack.with_stack().table("hosts"))
+    for number in range(15):
+        store.enrol(f"host-{number}", "key")
+        store.heartbeat(f"host-{number}", a_report(images=["i" * 100_000]), NOW)
+    calls.clear()
+
+    assert len(store.candidates()) == 15
+    assert calls["Query"] == 2
+    [group] = store.samples(Random(1).randrange)
+    assert len(group) == 15
+
+
+def test_one_look_reads_one_query_and_a_second_group_is_read_when_it_is_asked_for(stack: Aws) -> None:
+    calls: Counter[str] = Counter()
+    store = DynamoHosts(_counting(stack, calls), stack.table("hosts"), shards=3)
+    looks = store.samples(Random(1).randrange)
+    assert calls == {}
+
+    next(looks)
+    assert calls == {"Query": 1}
+    next(looks)
+    assert calls == {"Query": 2}
+
+
+def test_hosts_follow_a_new_number_of_shards_with_their_next_beat(stack: Aws) -> None:
+    table = stack.with_stack().table("hosts")
+    few, many = (DynamoHosts(stack.client("dynamodb"), table, shards) for shards in (1, 4))
+    for number in range(12):
+        many.enrol(f"host-{number}", "key")
+        many.heartbeat(f"host-{number}", a_report(), NOW)
+    assert len(few.candidates()) < 12
+
+    for number in range(12):
+        few.heartbeat(f"host-{number}", a_report(), NOW)
+
+    assert len(few.candidates()) == 12
+
+
+def _counting(stack: Aws, calls: Counter[str]) -> Any:
+    client = stack.client("dynamodb")
+    client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.update([model.name]))
+    return client
 
 
 def test_a_token_is_found_by_its_hash_alone(tokens: TokenStore, user: str) -> None:

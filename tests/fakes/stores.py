@@ -1,7 +1,7 @@
 """Stores in memory, held to the same contract tests as DynamoDB. One lock makes every promise atomic."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,11 @@ from chalicelib.ports import IdempotencyKey, Rate, Replayed
 
 
 class MemoryHosts:
-    def __init__(self) -> None:
+    """Every `groups`-th host by enrolment is of one group; `read` counts the groups that were read."""
+
+    def __init__(self, groups: int = 1) -> None:
+        self.groups = groups
+        self.read = 0
         self.lock = threading.RLock()
         self.rows: dict[str, Host] = {}
 
@@ -47,6 +51,17 @@ class MemoryHosts:
     def drain(self, host_id: str, draining: bool) -> None:
         with self.lock:
             self.rows[host_id] = self.get(host_id).model_copy(update={"draining": draining})
+
+    def note_failure(self, host_id: str, at: datetime) -> None:
+        with self.lock:
+            self.rows[host_id] = self.get(host_id).model_copy(update={"failed_at": at})
+
+    def samples(self, choice: Callable[[int], int]) -> Iterator[list[Host]]:
+        left = list(range(self.groups))
+        while left:
+            rows = list(self.rows.values())[left.pop(choice(len(left))) :: self.groups]
+            self.read += 1
+            yield [host for host in rows if host.report is not None]
 
     def candidates(self) -> list[Host]:
         return [host for host in self.rows.values() if host.report is not None]

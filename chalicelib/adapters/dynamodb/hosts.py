@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ _AMOUNTS = ("memory_mb", "cpu_shares", "disk_mb", "containers")
 
 
 class DynamoHosts:
-    """`ports.HostStore`; hosts are spread over `shards` partitions of the index by state."""
+    """`ports.HostStore`; hosts are spread over `shards` partitions of the index by state, each read whole."""
 
     def __init__(self, client: Any, table: str, shards: int = 1) -> None:
         self._client = client
@@ -30,9 +30,7 @@ class DynamoHosts:
                 TableName=self._table,
                 Key=to_item({"host_id": host_id}),
                 UpdateExpression=f"SET public_key = :key, {zeros} state_shard = :shard",
-                ExpressionAttributeValues=to_item(
-                    {":key": public_key, ":zero": 0, ":shard": self._shard(zlib.crc32(host_id.encode()))}
-                ),
+                ExpressionAttributeValues=to_item({":key": public_key, ":zero": 0, ":shard": self._shard_of(host_id)}),
             )
         )
 
@@ -46,13 +44,20 @@ class DynamoHosts:
     def drain(self, host_id: str, draining: bool) -> None:
         self._change(host_id, "SET draining = :draining", {":draining": draining})
 
+    def note_failure(self, host_id: str, at: datetime) -> None:
+        self._change(host_id, "SET failed_at = :at", {":at": at})
+
     def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
         values = {
+            # With every beat, so that hosts move by themselves when the number of shards is changed.
+            ":shard": self._shard_of(host_id),
             ":report": report.model_dump_json(),
             ":at": received_at,
             ":placeable": report.engine_up and not report.draining,
         }
-        self._change(host_id, "SET report = :report, received_at = :at, placeable = :placeable", values)
+        self._change(
+            host_id, "SET report = :report, received_at = :at, placeable = :placeable, state_shard = :shard", values
+        )
 
     def _change(self, host_id: str, expression: str, values: Mapping[str, Any]) -> None:
         try:
@@ -68,23 +73,40 @@ class DynamoHosts:
         except Conditional:
             raise NotFound("host not enrolled") from None
 
+    def samples(self, choice: Callable[[int], int]) -> Iterator[list[Host]]:
+        left = list(range(self._shards))
+        while left:
+            yield list(self._of_shard(left.pop(choice(len(left)))))
+
     def candidates(self) -> list[Host]:
         return [host for shard in range(self._shards) for host in self._of_shard(shard)]
 
-    def _of_shard(self, shard: int) -> list[Host]:
-        found = call(
-            lambda: self._client.query(
-                TableName=self._table,
-                IndexName="by_state",
-                KeyConditionExpression="state_shard = :shard",
-                ExpressionAttributeValues=to_item({":shard": self._shard(shard)}),
-            )
-        )
-        hosts = [_host(from_item(item)) for item in found["Items"]]
-        return [host for host in hosts if host.report is not None]
+    def _of_shard(self, shard: int) -> Iterator[Host]:
+        page: dict[str, Any] = {}
+        while True:
+            answer = call(lambda page=page: self._page(shard, page))  # type: ignore[misc]
+            for item in answer["Items"]:
+                if "report" in item:
+                    yield _host(from_item(item))
+            if "LastEvaluatedKey" not in answer:
+                return
+            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _shard(self, number: int) -> str:
-        return f"enrolled#{number % self._shards}"
+    def _page(self, shard: int, page: Mapping[str, Any]) -> Any:
+        return self._client.query(
+            TableName=self._table,
+            IndexName="by_state",
+            KeyConditionExpression="state_shard = :shard",
+            ExpressionAttributeValues=to_item({":shard": self._shard(shard)}),
+            **page,
+        )
+
+    def _shard_of(self, host_id: str) -> str:
+        return self._shard(zlib.crc32(host_id.encode()) % self._shards)
+
+    @staticmethod
+    def _shard(number: int) -> str:
+        return f"enrolled#{number}"
 
 
 def _host(row: Mapping[str, Any]) -> Host:
@@ -95,5 +117,6 @@ def _host(row: Mapping[str, Any]) -> Host:
         report=HostReport.model_validate(json.loads(report)) if report else None,
         received_at=row.get("received_at"),
         draining=row.get("draining", False),
+        failed_at=row.get("failed_at"),
         reserved=Reserved(**{name: row.get(f"reserved_{name}", 0) for name in _AMOUNTS}),
     )

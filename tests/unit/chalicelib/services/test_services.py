@@ -97,6 +97,33 @@ def test_a_host_that_does_not_answer_is_asked_again_and_no_other() -> None:
     assert world.agents.created[0][0] == first
 
 
+def test_a_host_that_fails_one_container_is_the_last_choice_for_others_for_some_minutes() -> None:
+    world = World(hosts=2)
+    world.agents.unreachable = {"host-1", "host-2"}
+    first = accepted(world)
+    with pytest.raises(RetryLater):
+        provision(world)
+    failing = again(world, first).host_id
+    world.agents.unreachable = set()
+
+    others = {placed(world).host_id for _ in range(4)}
+    world.clock.advance(300)
+
+    assert failing is not None
+    assert others == {"host-1", "host-2"} - {failing}
+    assert not world.hosts.get(failing).failing(world.clock.now())
+
+
+def test_a_placement_reads_one_group_of_a_small_fleet_and_two_of_a_large_one() -> None:
+    for groups, reads in ((1, 1), (5, 2)):
+        world = World(hosts=40)
+        world.hosts.groups = groups
+
+        placed(world)
+
+        assert world.hosts.read == reads
+
+
 def test_without_a_host_it_waits_longer_each_time_until_the_deadline() -> None:
     world = World(hosts=0)
     container = accepted(world)
