@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,16 @@ PARALLEL = 16
 """Connections written to at a time."""
 
 
+Spread = Callable[[Callable[[Connection], None], Sequence[Connection]], None]
+"""Does something for each of several connections, none waiting for another; back when all are done."""
+
+
+def in_threads(work: Callable[[Connection], None], connections: Sequence[Connection]) -> None:
+    """`Spread` over threads of this process."""
+    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(connections))) as pool:
+        list(pool.map(work, connections))
+
+
 @dataclass(frozen=True, slots=True)
 class FanOut:
     """Write committed frames to a user's connections; one that is closed or slow costs the others nothing."""
@@ -25,6 +35,7 @@ class FanOut:
     connections: ConnectionStore
     sockets: Sockets
     clock: Clock
+    spread: Spread = in_threads
 
     def announce(self, user_id: str, frames: Sequence[Frame]) -> None:
         """Push the frames, in order, to every connection of the user whose list is out."""
@@ -34,8 +45,7 @@ class FanOut:
             for connection in listed:
                 self.push(connection, texts)
             return
-        with ThreadPoolExecutor(max_workers=min(PARALLEL, len(listed))) as pool:
-            list(pool.map(lambda connection: self.push(connection, texts), listed))
+        self.spread(lambda connection: self.push(connection, texts), listed)
 
     def push(self, connection: Connection, texts: Sequence[str]) -> None:
         """Push to one connection; what it misses it finds by the gap in `seq`."""
