@@ -14,7 +14,7 @@ from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.container import Container, Frame, PendingPower
 from chalicelib.domain.host import Host
 from chalicelib.domain.identity import Token
 
@@ -69,8 +69,8 @@ class ContainerStore(Protocol):
         StaleWrite when it is no longer live.
         """
 
-    def want(self, container: Container, wanted: Status) -> Container:
-        """Note what the user asked for, if the record is as it was read; StaleWrite otherwise."""
+    def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
+        """Note what the user asked for and when to ask again, if the record is as it was read; StaleWrite otherwise."""
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         """Claim a host for an unplaced record in `creating` and reserve its room, in one transaction (M3).

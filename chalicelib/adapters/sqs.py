@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.contract.commands import Command, Create, Power, Resize, Settle
-from chalicelib.contract.events import Event, Heartbeat, Inventory, ListRequested, Progress
+from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress
 from chalicelib.domain.errors import Busy
 
 
@@ -73,8 +73,8 @@ def _group(event: Event) -> str:
 def _what(event: Event) -> str:
     if isinstance(event, ListRequested | Heartbeat | Inventory):
         return event.kind
-    stage = event.stage if isinstance(event, Progress) else ""
-    return f"{event.kind}:{stage}:{event.generation}:{event.number}"
+    which = event.stage if isinstance(event, Progress) else event.action if isinstance(event, Abandoned) else ""
+    return f"{event.kind}:{which}:{event.generation}:{event.number}"
 
 
 def _send(client: Any, queue_url: str, body: str, group: str, identity: str) -> None:

@@ -70,6 +70,14 @@ class Started(ContainerEvent):
     started_at: Moment
 
 
+class Abandoned(ContainerEvent):
+    """What was asked of the container's host was asked often enough; the control plane asks no more."""
+
+    kind: Literal["abandoned"] = "abandoned"
+    action: str
+    cause: Cause
+
+
 class Resized(ContainerEvent):
     """The container now has these amounts; with a cause when they are not those asked for."""
 
@@ -110,7 +118,7 @@ class ListRequested(Message):
     user_id: str
 
 
-AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Resized | Removed
+AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Abandoned | Resized | Removed
 Event = Annotated[AboutContainer | Heartbeat | Inventory | ListRequested, Field(discriminator="kind")]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

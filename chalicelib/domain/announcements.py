@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.events import Failed, Progress, Removed, Stopped
+from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Stopped
 from chalicelib.contract.statuses import PROGRESS, Stage
 from chalicelib.domain.container import Container
 
@@ -34,6 +34,13 @@ def never_placed(container: Container, now: datetime) -> Removed:
     """It was deleted before it had a host: nothing has to be removed."""
     cause = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
     return Removed(**_about(container, now), cause=cause)
+
+
+def abandoned(container: Container, action: str, now: datetime) -> Abandoned:
+    """Its host did not confirm what it was asked for, however often."""
+    message = "the container's host did not confirm it in time: the container is as it was; ask again later"
+    cause = Cause(code=Code.TIMEOUT, actor=Actor.SYSTEM, message=message)
+    return Abandoned(**_about(container, now), action=action, cause=cause)
 
 
 def _no_capacity() -> Cause:

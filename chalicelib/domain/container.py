@@ -4,9 +4,19 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
 from chalicelib.contract.statuses import LIVE, Stage, Status
+
+
+class PendingPower(BaseModel):
+    """A start, stop or restart that its user asked for and that no event has confirmed yet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verb: Verb
+    action: str
 
 
 class Container(BaseModel):
@@ -34,7 +44,10 @@ class Container(BaseModel):
     """Rises with every write, so that no writer overwrites what it has not seen (M2)."""
     status: Status = Status.CREATING
     wanted: Status = Status.RUNNING
-    """What its user asked for last; the status follows."""
+    """What its user asked for last; the status follows. Of one that runs or is stopped, with nothing pending, both
+    are the same."""
+    pending_power: PendingPower | None = None
+    """What its host is being asked for; the sweeper asks again until an event confirms it (M1)."""
     stage: Stage | None = None
     progress: int = 0
     seq: int = 0
@@ -63,7 +76,7 @@ class Container(BaseModel):
     due_at: datetime | None = None
     """When the sweeper has to look at it; None = never."""
     attempt: int = 0
-    """How often the sweeper has sent its command again."""
+    """How often the sweeper has sent its command again since it was asked for."""
     error: Cause | None = None
     stopped_because: Cause | None = None
 
@@ -71,6 +84,15 @@ class Container(BaseModel):
     def live(self) -> bool:
         """Whether it counts in the quota, holds its name and is visible."""
         return self.status in LIVE
+
+    @property
+    def pending(self) -> bool:
+        """Whether its host still has to confirm something."""
+        return self.pending_power is not None
+
+    def look_at(self, moment: datetime) -> datetime:
+        """When to look at it again: then, or at its expiry if that is earlier."""
+        return min(moment, self.expires_at) if self.expires_at else moment
 
 
 class Frame(BaseModel):

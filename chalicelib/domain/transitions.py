@@ -9,8 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from chalicelib.contract.causes import Code
-from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready, Removed, Started, Stopped
+from chalicelib.contract.agent_api import Verb
+from chalicelib.contract.causes import Cause, Code
+from chalicelib.contract.events import (
+    Abandoned,
+    AboutContainer,
+    Created,
+    Failed,
+    Progress,
+    Ready,
+    Removed,
+    Started,
+    Stopped,
+)
 from chalicelib.contract.statuses import FOLLOWS, PROGRESS, Stage, Status
 from chalicelib.domain.container import Container, Frame
 from chalicelib.domain.items import item_of
@@ -53,7 +64,8 @@ def identity(event: AboutContainer) -> str:
     """What tells an event from every other of its container."""
     if event.number:
         return f"{event.generation}:{event.number}"
-    return f"{event.generation}:{event.kind}"
+    action = f":{event.action}" if isinstance(event, Abandoned) else ""
+    return f"{event.generation}:{event.kind}{action}"
 
 
 class _Draft:
@@ -77,6 +89,25 @@ class _Draft:
 
     def may(self, status: Status) -> bool:
         return status in FOLLOWS[self.before.status]
+
+    def confirm(self, *verbs: Verb) -> bool:
+        """Whether one of these was pending, which it is no longer."""
+        pending = self.after.pending_power
+        if pending is None or pending.verb not in verbs:
+            return False
+        self.set(pending_power=None)
+        self.rest()
+        return True
+
+    def follow(self) -> None:
+        """What came about without having been asked for is what is wanted from now on."""
+        if self.after.pending_power is None:
+            self.set(wanted=self.after.status)
+
+    def rest(self) -> None:
+        """With nothing pending, the next thing to happen of itself is its expiry."""
+        if not self.after.pending:
+            self.set(due_at=self.after.expires_at, attempt=0)
 
     def numbered(self, event: AboutContainer) -> Change:
         self.set(
@@ -116,6 +147,7 @@ def _ready(draft: _Draft, event: Ready) -> _Draft | Ignored:
         started_at=event.started_at,
         last_used_at=draft.now,
         due_at=draft.before.expires_at,
+        attempt=0,
     )
     draft.frame(
         "progress",
@@ -148,17 +180,36 @@ def _failed(draft: _Draft, event: Failed) -> _Draft | Ignored:
 
 
 def _stopped(draft: _Draft, event: Stopped) -> _Draft | Ignored:
+    """A host that is lost has confirmed nothing: when it is back, what is pending is still asked of it."""
+    confirmed = event.cause.code is not Code.HOST_LOST and draft.confirm(Verb.STOP)
     if not draft.may(Status.STOPPED):
-        return Ignored("cannot stop from here")
-    draft.set(status=Status.STOPPED, stopped_because=event.cause, due_at=draft.before.expires_at)
+        return draft if confirmed else Ignored("cannot stop from here")
+    draft.set(status=Status.STOPPED, stopped_because=event.cause)
+    draft.rest()
+    draft.follow()
     return draft.frame("stopped", _ended_item(event))
 
 
 def _started(draft: _Draft, event: Started) -> _Draft | Ignored:
-    if draft.before.status is not Status.STOPPED:
+    """A host that was cut off tells again what runs: that is no answer to a restart."""
+    before = draft.before
+    if before.status is Status.RUNNING and draft.confirm(Verb.START):
+        return draft
+    if before.status is not Status.STOPPED:
         return Ignored("not stopped")
     draft.set(status=Status.RUNNING, started_at=event.started_at, last_used_at=draft.now, stopped_because=None)
+    draft.confirm(Verb.START, Verb.RESTART)
+    draft.follow()
     return draft.frame("started", _item)
+
+
+def _abandoned(draft: _Draft, event: Abandoned) -> _Draft | Ignored:
+    before = draft.before
+    if before.pending_power is None or before.pending_power.action != event.action:
+        return Ignored("no longer pending")
+    draft.set(pending_power=None, wanted=before.status)
+    draft.rest()
+    return draft.frame("updated", lambda d: _updated(d.after, error=event.cause))
 
 
 def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
@@ -168,7 +219,7 @@ def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
     if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
         draft.set(status=Status.STOPPED, stopped_because=event.cause)
         draft.frame("stopped", _ended_item(event))
-    draft.set(status=Status.DELETED, reserved=False, due_at=None)
+    draft.set(status=Status.DELETED, reserved=False, due_at=None, pending_power=None)
     reason = event.cause.model_dump(mode="json", exclude_none=True)
     return draft.frame(
         "deleted",
@@ -183,6 +234,7 @@ _RULES: dict[type, Callable[..., _Draft | Ignored]] = {
     Failed: _failed,
     Stopped: _stopped,
     Started: _started,
+    Abandoned: _abandoned,
     Removed: _removed,
 }
 
@@ -197,6 +249,12 @@ def _item(draft: _Draft) -> dict[str, Any]:
 
 def _ended_item(event: Stopped | Removed) -> Callable[[_Draft], dict[str, Any]]:
     return lambda d: item_of(d.after, d.now) | {"reason": event.cause.code.value}
+
+
+def _updated(container: Container, error: Cause | None = None, **changed: Any) -> dict[str, Any]:
+    """What has changed, and what has gone wrong with it."""
+    body = _ids(container) | {"status": container.status.value} | changed
+    return body | ({"error": error.model_dump(mode="json", exclude_none=True)} if error else {})
 
 
 def _progress_body(container: Container, message: str) -> dict[str, Any]:

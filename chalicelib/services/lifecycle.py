@@ -10,12 +10,12 @@ from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.commands import Command, Create, Delete, Power
 from chalicelib.contract.statuses import Status
 from chalicelib.domain import catalogue
-from chalicelib.domain.container import Container
+from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import Busy, NameTaken, NotFound, StaleWrite, StatusConflict
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import accepted_answer, frame_body, item_of, listing
 from chalicelib.domain.names import generated_name
-from chalicelib.domain.request import ContainerRequest
+from chalicelib.domain.request import FIRST_LOOK, ContainerRequest
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, IdempotencyKey, Ids, Rate
 
 log = logging.getLogger("berth.lifecycle")
@@ -118,20 +118,22 @@ class Lifecycle:
             if container.status not in (Status.RUNNING, Status.STOPPED):
                 raise StatusConflict(f"a container in status {container.status} cannot {verb}", container.status)
             target = Status.STOPPED if verb is Verb.STOP else Status.RUNNING
-            settled = container.status is container.wanted is target
             try:
-                if verb is Verb.RESTART or not settled:
-                    self.containers.want(container, target)
-                    self._send(self._action(container, verb))
+                if verb is Verb.RESTART or not _settled(container, verb, target):
+                    self._ask(container, verb, target)
             except StaleWrite:
                 continue
             ids = {"id": container.id, "name": container.name}
             return {"message": f"container {_DONE[verb]}", **ids, "status": target.value}
         raise Busy("record kept changing")
 
-    def _action(self, container: Container, verb: Verb) -> Power:
+    def _ask(self, container: Container, verb: Verb, target: Status) -> None:
+        """Note it, so that it is not lost whatever happens next, and send it."""
+        pending = PendingPower(verb=verb, action=self.ids.uuid())
+        due_at = container.look_at(self.clock.now() + FIRST_LOOK)
+        self.containers.want(container, target, pending, due_at)
         ids = {"container_id": container.id, "user_id": container.user_id}
-        return Power(**ids, verb=verb, action=self.ids.uuid())
+        self._send(Power(**ids, verb=verb, action=pending.action))
 
     def events(self, caller: Caller, reference: str, after: int) -> dict[str, Any]:
         """Every frame with a higher number: what a subscriber may have missed, its end included."""
@@ -158,6 +160,12 @@ class Lifecycle:
             self.commands.send(command)
         except Busy:
             log.warning("command left to the sweeper", extra={"container": command.container_id})
+
+
+def _settled(container: Container, verb: Verb, target: Status) -> bool:
+    """Whether it is so already, or about to be."""
+    pending = container.pending_power
+    return container.status is target if pending is None else pending.verb is verb
 
 
 def _page(containers: "list[Container]", limit: int | None, cursor: str | None) -> "tuple[list[Container], str | None]":

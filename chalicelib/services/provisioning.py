@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal, Verb
 from chalicelib.contract.commands import Command, Create, Power
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.announcements import never_placed, overdue, validating
-from chalicelib.domain.container import Container
+from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     AgentRefused,
     AgentUnreachable,
@@ -139,16 +139,17 @@ class Provisioning:
         )
 
     def _power(self, container: Container, command: Power, attempt: int) -> None:
-        """Hand the action to the container's host; a container that is going has no use for it."""
-        if container.host_id is None or container.status not in (Status.RUNNING, Status.STOPPED):
+        """Hand the action to the container's host, if it is still what is pending."""
+        pending = container.pending_power
+        if container.host_id is None or pending is None or pending.action != command.action:
             log.info("power no longer wanted", extra={"container": container.id, "verb": command.verb})
             return
         call = PowerCall(
             container_id=container.id,
             user_id=container.user_id,
             generation=container.generation,
-            verb=command.verb,
-            action=command.action,
+            verb=pending.verb,
+            action=_action(container, pending),
         )
         try:
             self.agents.power(self.hosts.get(container.host_id), call)
@@ -168,6 +169,12 @@ class Provisioning:
             self.agents.delete(self.hosts.get(container.host_id), removal)
         except (AgentRefused, AgentUnreachable) as error:
             raise _retry("agent did not take the removal", attempt) from error
+
+
+def _action(container: Container, pending: PendingPower) -> str:
+    """What the host knows it by. Asked again, a start or stop is new to it, so that it tells again how things are;
+    a restart is the same, so that it is done once."""
+    return pending.action if pending.verb is Verb.RESTART else f"{pending.action}:{container.attempt}"
 
 
 def _retry(reason: str, attempt: int) -> RetryLater:

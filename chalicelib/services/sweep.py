@@ -1,12 +1,13 @@
 """The second line: the time comes in, commands nobody carried out are sent again and overdue records ended (M1)."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.contract.commands import Create, Delete
+from chalicelib.contract.commands import Command, Create, Delete, Power
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import overdue
+from chalicelib.domain.announcements import abandoned, overdue
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, NotFound, StaleWrite
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue
@@ -18,6 +19,9 @@ PAGE = 100
 
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=2)
+
+MOST_ATTEMPTS = 6
+"""How often a host is asked again for what it does not confirm: for about eight minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +54,54 @@ class Sweep:
         if container.status is Status.CREATING:
             self._creating(container, now)
         elif container.status is Status.DELETING:
-            self._again(container, Delete(container_id=container.id, user_id=container.user_id), now)
+            self._again(container, [Delete(container_id=container.id, user_id=container.user_id)], now)
         elif container.status is Status.ERROR or _expired(container, now):
             self._remove(container, now)
+        elif container.attempt >= MOST_ATTEMPTS:
+            self._give_up(container, now)
+        else:
+            self._again(container, _asked(container), now)
 
     def _creating(self, container: Container, now: datetime) -> None:
         if now >= container.deadline:
             self._fail(container, now)
         else:
             create = Create(container_id=container.id, user_id=container.user_id, generation=container.generation)
-            self._again(container, create, now)
+            self._again(container, [create], now)
 
-    def _again(self, container: Container, command: Create | Delete, now: datetime) -> None:
-        """Send the command once more; the attempt makes it a new message to the queue (reliability 0.6)."""
-        postponed = self.containers.postpone(container, now + _pause(container), container.attempt + 1)
-        self.commands.send(command, postponed.attempt)
+    def _again(self, container: Container, commands: Sequence[Command], now: datetime) -> None:
+        """Send the commands once more; the attempt makes them new messages to the queue (reliability 0.6)."""
+        postponed = self._postponed(container, _pause(container), now)
+        for command in commands:
+            self.commands.send(command, postponed.attempt)
 
     def _fail(self, container: Container, now: datetime) -> None:
-        postponed = self.containers.postpone(container, now + FIRST_PAUSE, container.attempt + 1)
+        postponed = self._postponed(container, FIRST_PAUSE, now)
         self.events.send(overdue(container, now), postponed.attempt)
+
+    def _give_up(self, container: Container, now: datetime) -> None:
+        """Say so; until that is recorded it is said again."""
+        postponed = self._postponed(container, LONGEST_PAUSE, now)
+        for command in _asked(container):
+            log.warning("host confirms nothing", extra={"container": container.id, "host": container.host_id})
+            self.events.send(abandoned(container, command.action, now), postponed.attempt)
+
+    def _postponed(self, container: Container, pause: timedelta, now: datetime) -> Container:
+        """Looked at again after the pause. A deletion is not held to the expiry, which may have passed."""
+        due_at = now + pause if container.status is Status.DELETING else container.look_at(now + pause)
+        return self.containers.postpone(container, due_at, container.attempt + 1)
 
     def _remove(self, container: Container, now: datetime) -> None:
         """A record in `error` for too long, or one whose session is over: delete it as its user would."""
         self.containers.begin_delete(container, now)
         self.commands.send(Delete(container_id=container.id, user_id=container.user_id))
+
+
+def _asked(container: Container) -> list[Power]:
+    """What its host has not confirmed, to be asked again."""
+    ids = {"container_id": container.id, "user_id": container.user_id}
+    power = container.pending_power
+    return [Power(**ids, verb=power.verb, action=power.action)] if power else []
 
 
 def _expired(container: Container, now: datetime) -> bool:

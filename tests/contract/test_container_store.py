@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
+from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.events import Failed, Progress, Removed
 from chalicelib.contract.statuses import Stage, Status
-from chalicelib.domain.container import Container
+from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     BerthError,
     Busy,
@@ -451,6 +452,32 @@ def test_what_is_due_is_found_until_postponed(stores: Stores, user: str) -> None
     assert stores.containers.due(early, 10) == []
     with pytest.raises(StaleWrite):
         stores.containers.postpone(container, NOW, attempt=1)
+
+
+STOP = PendingPower(verb=Verb.STOP, action="a")
+
+
+def test_a_wish_is_kept_with_its_action_and_when_to_ask_again(stores: Stores, user: str) -> None:
+    container = stores.created(user, status=Status.RUNNING, attempt=3)
+    due = NOW - timedelta(days=300)
+
+    wanted = stores.containers.want(container, Status.STOPPED, STOP, due)
+
+    assert (wanted.wanted, wanted.pending_power, wanted.due_at, wanted.attempt) == (Status.STOPPED, STOP, due, 0)
+    assert stores.containers.get(user, container.id) == wanted
+    assert container.id in {each.id for each in stores.containers.due(due, 100)}
+    with pytest.raises(StaleWrite):
+        stores.containers.want(container, Status.RUNNING, STOP, due)
+
+
+def test_a_deletion_leaves_nothing_pending(stores: Stores, user: str) -> None:
+    container = stores.created(user, status=Status.RUNNING)
+    wanted = stores.containers.want(container, Status.STOPPED, STOP, NOW)
+
+    deleting = stores.containers.begin_delete(wanted, NOW)
+
+    assert deleting.pending_power is None
+    assert stores.containers.get(user, container.id) == deleting
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 from chalicelib.contract.agent_api import HostReport
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.container import Container, Frame, PendingPower
 from chalicelib.domain.errors import (
     HostFull,
     KeyReused,
@@ -142,7 +142,7 @@ class MemoryContainers:
             now = self.get(container.user_id, container.id)
             if not now.live:
                 raise StaleWrite("no longer live")
-            changes = {"status": Status.DELETING, "due_at": at, "attempt": 0}
+            changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, "pending_power": None}
             self._give_back(now)
             self.records[now.user_id, now.id] = _next(now, changes)
             return _next(container, changes)
@@ -151,13 +151,14 @@ class MemoryContainers:
         del self.names[container.user_id, container.name]
         self.live[container.user_id] -= 1
 
-    def want(self, container: Container, wanted: Status) -> Container:
+    def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
         with self.lock:
             now = self.get(container.user_id, container.id)
             if now.version != container.version:
                 raise StaleWrite("the record has moved on")
-            self.records[now.user_id, now.id] = _next(now, {"wanted": wanted})
-            return _next(container, {"wanted": wanted})
+            changes = {"wanted": wanted, "pending_power": pending, "due_at": due_at, "attempt": 0}
+            self.records[now.user_id, now.id] = _next(now, changes)
+            return _next(container, changes)
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         with self.lock, self.hosts.lock:

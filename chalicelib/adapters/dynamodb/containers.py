@@ -20,7 +20,7 @@ from chalicelib.adapters.dynamodb.rows import (
 from chalicelib.adapters.dynamodb.transactions import Conditional, call, transact
 from chalicelib.adapters.dynamodb.writes import Row
 from chalicelib.contract.statuses import LIVE, Status
-from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.container import Container, Frame, PendingPower
 from chalicelib.domain.errors import HostFull, NotFound, StaleWrite
 from chalicelib.domain.host import Host
 from chalicelib.ports import IdempotencyKey, Rate, Replayed
@@ -67,9 +67,11 @@ class DynamoContainers:
         return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)
 
     def begin_delete(self, container: Container, at: datetime) -> Container:
-        deleting = next_version(container, status=Status.DELETING, due_at=at, attempt=0)
+        changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, "pending_power": None}
+        deleting = next_version(container, **changes)
         record = self._rows.record(container).update(
-            "SET #status = :deleting, due_at = :due, due_shard = :shard, attempt = :zero ADD version :one",
+            "SET #status = :deleting, due_at = :due, due_shard = :shard, attempt = :zero "
+            "REMOVE pending_power ADD version :one",
             "#status IN (:creating, :running, :stopped, :error)",
             {
                 ":deleting": Status.DELETING.value,
@@ -85,17 +87,26 @@ class DynamoContainers:
             raise StaleWrite("no longer live")
         return deleting
 
-    def want(self, container: Container, wanted: Status) -> Container:
+    def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
         change = self._rows.record(container).update(
-            "SET wanted = :wanted ADD version :one",
+            "SET wanted = :wanted, pending_power = :pending, due_at = :due, due_shard = :shard, attempt = :zero "
+            "ADD version :one",
             "version = :version",
-            {":wanted": wanted.value, ":one": 1, ":version": container.version},
+            {
+                ":wanted": wanted.value,
+                ":pending": pending.model_dump(mode="json"),
+                ":due": due_at,
+                ":shard": due_shard(container.id),
+                ":zero": 0,
+                ":one": 1,
+                ":version": container.version,
+            },
         )["Update"]
         try:
             call(lambda: self._client.update_item(**change))
         except Conditional:
             raise StaleWrite("the record has moved on") from None
-        return next_version(container, wanted=wanted)
+        return next_version(container, wanted=wanted, pending_power=pending, due_at=due_at, attempt=0)
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         placed = next_version(container, host_id=host.id, reserved=True)

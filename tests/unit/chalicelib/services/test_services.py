@@ -1,48 +1,19 @@
 """Services over fakes: placing, recording, pushing, sweeping, and who may do what."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from chalicelib.contract.causes import Code
 from chalicelib.contract.commands import Create, Delete
-from chalicelib.contract.events import Created, Failed, Heartbeat, ListRequested, Progress, Ready, Removed, Started
+from chalicelib.contract.events import Created, Failed, Heartbeat, ListRequested, Progress, Removed, Started
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, seal
 from chalicelib.contract.statuses import Stage, Status
-from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, Unauthorized, UntrustedEvent
 from chalicelib.domain.identity import Scope
-from chalicelib.domain.images import choose_image
-from chalicelib.domain.request import ContainerRequest
-from tests.builders import NOW, USER, a_caller, a_cause, a_connection, a_report, about
+from tests.builders import NOW, USER, a_caller, a_cause, a_report, about
 from tests.fakes.world import HOST_KEY, World
-
-
-def accepted(world: World, **fields: Any) -> Container:
-    """A container as the API leaves it."""
-    request = ContainerRequest(image=choose_image("debian", None), **fields)
-    answer = world.lifecycle.create(a_caller(), request, None)
-    return world.containers.get(USER, answer.body["id"])
-
-
-def again(world: World, container: Container) -> Container:
-    return world.containers.get(USER, container.id)
-
-
-def provision(world: World, attempt: int = 1) -> None:
-    """Carry out the last command."""
-    world.provisioning.carry_out(world.commands.messages[-1], attempt)
-
-
-def placed(world: World, **fields: Any) -> Container:
-    container = accepted(world, **fields)
-    provision(world)
-    return again(world, container)
-
-
-def ready(container: Container, number: int = 1) -> Ready:
-    return Ready(**about(container, number), engine_id="e" * 64, started_at=NOW)
+from tests.unit.chalicelib.services.steps import accepted, again, placed, provision, ready, subscribed
 
 
 def test_a_create_is_placed_announced_and_handed_to_the_hosts_agent() -> None:
@@ -261,15 +232,6 @@ def test_when_many_hosts_fall_silent_at_once_nothing_is_ended() -> None:
     world.hosts.heartbeat("host-8", a_report(), world.clock.now())
     lost = [each for each in containers if each.host_id == "host-9"]
     assert world.leases.run() == len(lost)
-
-
-def subscribed(world: World, connection_id: str = "con-1", user_id: str = USER) -> list[dict[str, Any]]:
-    """A connection whose list is out; what it hears from then on."""
-    world.connections.add(a_connection(connection_id, user_id=user_id), 10)
-    world.subscriptions.welcome(user_id, connection_id)
-    heard = world.sockets.heard[connection_id]
-    heard.clear()
-    return heard
 
 
 def test_frames_go_to_the_owner_and_to_nobody_else() -> None:
