@@ -9,7 +9,8 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.events import Created, Failed, Progress, Ready
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
 from infra.hostagent.failures import TimedOut, cause_of
-from infra.hostagent.journal import CREATING, Intent, Step, Telling
+from infra.hostagent.intents import CREATING, Intent, Step
+from infra.hostagent.journal import Telling
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, NameInUse
 from infra.hostagent.profile import engine_name, profile_of

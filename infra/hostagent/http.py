@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from chalicelib.contract.agent_api import Accepted, ContainerSpec, PowerCall, Refusal, RefusalCode, Removal
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
-from infra.hostagent.journal import Intent, Journal
+from infra.hostagent.intents import Intent
+from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
 
 log = logging.getLogger("berth.agent.http")

@@ -1,8 +1,64 @@
-"""New intents: a call comes in, and what is known of its container; the intent to journal goes out."""
+"""What is wanted of a container and how far that is: a call and what is known come in, a new intent goes out."""
 
-from chalicelib.contract.agent_api import ContainerSpec, Removal
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chalicelib.contract.agent_api import ContainerSpec, Removal, ResizeCall
 from chalicelib.contract.causes import Cause
-from infra.hostagent.journal import Intent, Step
+
+
+class Step(StrEnum):
+    """How far an intent is; `removing` and `removed` are for good (the tombstone)."""
+
+    ACCEPTED = "accepted"
+    CREATED = "created"
+    STARTED = "started"
+    READY = "ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    STARTING_AGAIN = "starting_again"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    REMOVING = "removing"
+    REMOVED = "removed"
+
+
+CREATING = (Step.ACCEPTED, Step.CREATED, Step.STARTED)
+SWITCHING = (Step.STOPPING, Step.STARTING_AGAIN, Step.RESTARTING)
+GONE = (Step.REMOVING, Step.REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted of one container and how far that is; times in seconds since the epoch."""
+
+    container_id: str
+    user_id: str
+    generation: int
+    spec: ContainerSpec | None
+    step: Step
+    cause: Cause | None
+    engine_id: str | None
+    deadline: float
+    expires_at: float | None
+    number: int
+    changed_at: float
+    action: str | None = None
+    """The last start, stop or restart taken."""
+    resize: ResizeCall | None = None
+    """Amounts asked for that are not in force yet; the spec has those in force."""
+    resized: str | None = None
+    """The action of the last resize taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event waiting for the queue; `identity` is the same however often it is sent."""
+
+    row: int
+    container_id: str
+    identity: str
+    event: str
 
 
 def accepted(spec: ContainerSpec, now: float) -> Intent:

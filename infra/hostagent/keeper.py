@@ -11,8 +11,7 @@ from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode,
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
 from infra.hostagent.creation import Creation
-from infra.hostagent.intents import accepted, removing
-from infra.hostagent.journal import CREATING, GONE, SWITCHING, Intent, Step
+from infra.hostagent.intents import CREATING, GONE, SWITCHING, Intent, Step, accepted, removing
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineError
 from infra.hostagent.relist import Relist

@@ -8,7 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.contract.events import Event, parse_event
 from chalicelib.contract.signatures import seal
-from infra.hostagent.journal import Journal, Outgoing
+from infra.hostagent.intents import Outgoing
+from infra.hostagent.journal import Journal
 
 log = logging.getLogger("berth.agent.outbox")
 

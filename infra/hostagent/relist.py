@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
-from infra.hostagent.journal import CREATING, SWITCHING, Intent, Step
+from infra.hostagent.intents import CREATING, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
 from infra.hostagent.tellings import telling

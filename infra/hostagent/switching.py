@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
-from infra.hostagent.journal import SWITCHING, Intent, Step
+from infra.hostagent.intents import SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError
 from infra.hostagent.tellings import moment, telling
@@ -33,7 +33,7 @@ class Switching:
         """Journal what is to be done; the last one taken counts, and the same one again changes nothing."""
         if intent.action != call.action:
             wanted = replace(intent, step=STEP_OF[call.verb], action=call.action, changed_at=self.means.runtime.time())
-            self.means.journal.advance(wanted, [], expected=SWITCHABLE)
+            self.means.journal.take(wanted, expected=SWITCHABLE)
 
     def run(self, intent: Intent) -> None:
         """Do what the intent's step asks; what cannot be done while the engine is down is left for the next look."""

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from chalicelib.contract.events import AboutContainer
-from infra.hostagent.journal import Intent, Telling
+from infra.hostagent.intents import Intent
+from infra.hostagent.journal import Telling
 
 
 def telling(kind: type[AboutContainer], intent: Intent, at: float, **fields: object) -> Telling:

@@ -1,5 +1,6 @@
 """The agent's parts that need no engine: progress, causes, journal and the guard."""
 
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -17,7 +18,8 @@ from chalicelib.contract.resources import NetworkMode, Resources
 from chalicelib.contract.statuses import Stage
 from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of
 from infra.hostagent.firewall import resolvers_of
-from infra.hostagent.journal import Intent, Journal, Step
+from infra.hostagent.intents import Intent, Step
+from infra.hostagent.journal import Journal
 from infra.hostagent.ports import EngineDown, EngineRefused, ImageMissing, NotThere
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pull_progress import PullProgress
@@ -191,6 +193,40 @@ def test_many_threads_number_one_intent_without_a_gap(tmp_path: Path) -> None:
 
     numbers = [int(each.identity.rpartition(":")[2]) for each in journal.outgoing(100)]
     assert numbers == list(range(1, 81))
+    journal.close()
+
+
+def test_what_a_thread_writes_late_does_not_undo_what_a_call_asked_for_meanwhile(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
+    intent = an_intent(step=Step.READY)
+    journal.accept(intent)
+    journal.take(replace(intent, step=Step.STOPPING, action="a"), expected=[Step.READY])
+
+    written = journal.advance(replace(intent, step=Step.STOPPED), [], expected=[Step.STOPPING])
+
+    assert written is not None
+    assert (written.action, journal.get(intent.container_id)) == ("a", written)
+    journal.close()
+
+
+def test_the_journal_of_an_older_agent_is_read_on(tmp_path: Path) -> None:
+    older = sqlite3.connect(tmp_path / "journal")
+    older.execute(
+        "CREATE TABLE intents (container_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, generation INTEGER NOT NULL, "
+        "spec TEXT, step TEXT NOT NULL, cause TEXT, engine_id TEXT, deadline REAL NOT NULL, expires_at REAL, "
+        "number INTEGER NOT NULL, changed_at REAL NOT NULL) STRICT"
+    )
+    older.execute("INSERT INTO intents VALUES ('c', 'u', 1, NULL, 'ready', NULL, 'e', 1.0, NULL, 6, 1.0)")
+    older.commit()
+    older.close()
+
+    journal = Journal(tmp_path / "journal", ThreadRuntime())
+
+    found = journal.get("c")
+    assert found is not None
+    assert (found.step, found.number, found.action, found.resize) == (Step.READY, 6, None, None)
+    journal.advance(replace(found, step=Step.STOPPED), [], expected=[Step.READY])
+    assert [intent.step for intent in journal.intents()] == [Step.STOPPED]
     journal.close()
 
 

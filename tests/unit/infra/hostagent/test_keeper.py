@@ -11,7 +11,8 @@ from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
 from chalicelib.contract.causes import Code
 from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
-from infra.hostagent.journal import Journal, Step
+from infra.hostagent.intents import Step
+from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
 from infra.hostagent.profile import profile_of

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, Verb
 from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
-from infra.hostagent.journal import CREATING, SWITCHING, Journal, Step
+from infra.hostagent.intents import CREATING, SWITCHING, Step
+from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
 from infra.hostagent.ports import NotThere

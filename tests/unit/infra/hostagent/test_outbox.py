@@ -15,8 +15,8 @@ from botocore.config import Config
 from chalicelib.contract.events import Heartbeat, Progress
 from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
 from chalicelib.contract.statuses import Stage
-from infra.hostagent.intents import accepted
-from infra.hostagent.journal import Intent, Journal, Step
+from infra.hostagent.intents import Intent, Step, accepted
+from infra.hostagent.journal import Journal
 from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.tellings import telling

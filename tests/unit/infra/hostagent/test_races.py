@@ -12,7 +12,8 @@ import pytest
 from chalicelib.contract.agent_api import ContainerSpec, Removal
 from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
-from infra.hostagent.journal import Intent, Journal, Step
+from infra.hostagent.intents import Intent, Step
+from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer

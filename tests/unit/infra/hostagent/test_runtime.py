@@ -15,14 +15,15 @@ import infra.hostagent
 from chalicelib.contract.agent_api import Removal
 from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
-from infra.hostagent.journal import Journal, Step
+from infra.hostagent.intents import Step
+from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.means import Means
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
 IMAGE = "debian:bookworm"
-CORE = ["keeper", "creation", "switching", "relist", "intents", "journal", "means", "tellings"]
+CORE = ["keeper", "creation", "switching", "relist", "intents", "journal", "means", "tellings", "journal_rows"]
 
 
 @dataclass
