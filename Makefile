@@ -9,7 +9,7 @@ ARGS ?=
 HOSTS ?= 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up test unit check apidocs lock clean
+.PHONY: help setup demo up test unit machines check apidocs lock clean
 
 help: ## What can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,15 @@ demo: setup ## One container from POST to gone, on a real engine, before your ey
 up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
 	@$(PY) -m infra.local up --hosts $(HOSTS) $(ARGS)
 
-test: setup ## Every suite: unit, contract, app, docker, local, flow
+test: setup ## Every suite: unit, contract, app, machines, security, local, docker, flow
 	@$(PY) -m pytest $(ARGS)
 
 unit: $(STAMP) ## The fast suites alone, no engine needed
 	@$(PY) -m pytest tests/unit tests/contract tests/app $(ARGS)
+
+machines: $(STAMP) ## The models with other examples than every run's (SEED=1, PROFILE=nightly)
+	@HYPOTHESIS_PROFILE=$(or $(PROFILE),random) $(PY) -m pytest tests/machines tests/security \
+		$(if $(SEED),--hypothesis-seed=$(SEED)) $(ARGS)
 
 check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
 	@$(VENV)/bin/ruff format --check .

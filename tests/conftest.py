@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from infra.ground.engine import Engine
 from infra.ground.registry import Registry, registry_at
 from tests.engines import DATA, engine_for_tests, say
+from tests.examples import PROFILES
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="testing",
@@ -19,6 +21,11 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
+
+
+for name, profile in PROFILES.items():
+    settings.register_profile(name, profile)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
