@@ -22,6 +22,7 @@ from chalicelib.edge.containers import Api
 from chalicelib.edge.sockets import Doorkeeper
 from chalicelib.ports import Rate
 from chalicelib.services.fanout import FanOut
+from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
@@ -160,7 +161,8 @@ def provisioning() -> Provisioning:
 def status_writer() -> StatusWriter:
     keyring = Keyring(hosts(), settings().control_public_key)
     fanout = FanOut(connections(), sockets(), CLOCK)
-    return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, CLOCK)
+    inventories = Inventories(containers(), commands(), CLOCK)
+    return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, inventories, CLOCK)
 
 
 @cache

@@ -1,5 +1,7 @@
 """The two FIFO queues: commands and events come in, messages in order per container go out."""
 
+import hashlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.contract.commands import Command, Create, Power, Resize, Settle
 from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress
 from chalicelib.domain.errors import Busy
+
+_ALLOWED = re.compile(r"[!-~]{1,128}")
+"""What SQS takes as the name of a group or message."""
 
 
 class SqsCommands:
@@ -77,8 +82,18 @@ def _what(event: Event) -> str:
     return f"{event.kind}:{which}:{event.generation}:{event.number}"
 
 
+def _allowed(text: str) -> str:
+    """The text, or what stands for it when the queue does not take it: labels on an engine may say anything."""
+    return text if _ALLOWED.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
+
+
 def _send(client: Any, queue_url: str, body: str, group: str, identity: str) -> None:
     try:
-        client.send_message(QueueUrl=queue_url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=identity)
+        client.send_message(
+            QueueUrl=queue_url,
+            MessageBody=body,
+            MessageGroupId=_allowed(group),
+            MessageDeduplicationId=_allowed(identity),
+        )
     except (ClientError, BotoCoreError) as error:
         raise Busy("the queue refused") from error

@@ -213,8 +213,9 @@ def _abandoned(draft: _Draft, event: Abandoned) -> _Draft | Ignored:
 
 
 def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
-    if not draft.may(Status.DELETED):
-        return Ignored("deleted already")
+    """One in `error` has lost its engine container with its creation: its record stays until deleted or swept."""
+    if not draft.may(Status.DELETED) or draft.before.status is Status.ERROR:
+        return Ignored("deleted already, or in error")
     draft.release = draft.before.live
     if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
         draft.set(status=Status.STOPPED, stopped_because=event.cause)

@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal, Verb
-from chalicelib.contract.commands import Command, Create, Power
+from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
+from chalicelib.contract.commands import Command, Create, Power, Settle
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.announcements import never_placed, overdue, validating
 from chalicelib.domain.container import Container, PendingPower
@@ -19,7 +19,9 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.host import Host
 from chalicelib.domain.placement import Wish, choose_host
+from chalicelib.domain.specs import spec_of
 from chalicelib.ports import Agents, Clock, ContainerStore, EventQueue, HostStore, Ids
+from chalicelib.services.inventories import Settlement
 
 log = logging.getLogger("berth.provisioning")
 
@@ -44,6 +46,9 @@ class Provisioning:
 
     def carry_out(self, command: Command, attempt: int) -> None:
         """Do what the command asks; `attempt` counts deliveries from 1. RetryLater when it must come again."""
+        if isinstance(command, Settle):
+            Settlement(self.containers, self.hosts, self.agents, self.clock).settle(command)
+            return
         try:
             container = self.containers.get(command.user_id, command.container_id)
         except NotFound:
@@ -100,7 +105,7 @@ class Provisioning:
     def _handed_over(self, container: Container, host: Host, attempt: int) -> bool:
         """True when the agent has it; False when it refused for certain and another host may be tried."""
         try:
-            self.agents.create(host, self._spec(container))
+            self.agents.create(host, spec_of(container, self.clock.now()))
         except AgentRefused as refusal:
             log.warning("host refused", extra={"container": container.id, "host": host.id, "code": refusal.code})
             if refusal.code in _FINAL_REFUSALS:
@@ -117,26 +122,6 @@ class Provisioning:
         now = self.clock.now()
         if not host.failing(now):
             self.hosts.note_failure(host.id, now)
-
-    def _spec(self, container: Container) -> ContainerSpec:
-        now = self.clock.now()
-        expires = container.expires_at
-        return ContainerSpec(
-            container_id=container.id,
-            user_id=container.user_id,
-            generation=container.generation,
-            name=container.name,
-            image=container.image_reference,
-            role=container.role,
-            shell=container.shell,
-            resources=container.resources,
-            environment=container.environment,
-            labels=container.labels,
-            network_mode=container.network_mode,
-            allowed_domains=container.allowed_domains,
-            create_seconds=max(1.0, (container.deadline - now).total_seconds()),
-            expires_in_seconds=max(1.0, (expires - now).total_seconds()) if expires else None,
-        )
 
     def _power(self, container: Container, command: Power, attempt: int) -> None:
         """Hand the action to the container's host, if it is still what is pending."""

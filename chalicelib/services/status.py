@@ -10,6 +10,7 @@ from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, Untrusted
 from chalicelib.domain.transitions import Change, Ignored, apply
 from chalicelib.ports import Clock, ContainerStore, HostStore
 from chalicelib.services.fanout import FanOut
+from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.subscriptions import Subscriptions
 
@@ -27,6 +28,7 @@ class StatusWriter:
     keyring: Keyring
     subscriptions: Subscriptions
     fanout: FanOut
+    inventories: Inventories
     clock: Clock
 
     def record(self, body: str) -> None:
@@ -41,7 +43,7 @@ class StatusWriter:
         elif isinstance(event, ListRequested):
             self._list(event, envelope.signer)
         elif isinstance(event, Inventory):
-            log.info("inventory heard", extra={"host": event.host_id, "containers": len(event.containers)})
+            self._inventory(event, envelope.signer)
         else:
             self._about_container(event, envelope.signer)
 
@@ -49,6 +51,11 @@ class StatusWriter:
         if signer != event.host_id:
             raise UntrustedEvent("a host may only speak for itself")
         self.hosts.heartbeat(event.host_id, event.report, self.clock.now())
+
+    def _inventory(self, event: Inventory, signer: str) -> None:
+        if signer != event.host_id:
+            raise UntrustedEvent("a host may only speak for itself")
+        self.inventories.compare(event)
 
     def _list(self, event: ListRequested, signer: str) -> None:
         if signer != CONTROL_PLANE:

@@ -104,8 +104,9 @@ def test_what_was_created_is_read_back_whole(stores: Stores, user: str) -> None:
 
 
 def test_an_unknown_container_is_not_found(stores: Stores, user: str) -> None:
-    with pytest.raises(NotFound):
-        stores.containers.get(user, "nothing")
+    for owner, container_id in ((user, "nothing"), (user, ""), ("", "nothing"), ("", "")):
+        with pytest.raises(NotFound):
+            stores.containers.get(owner, container_id)
 
 
 def test_another_users_container_is_not_found(stores: Stores, user: str) -> None:

@@ -12,6 +12,7 @@ from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, publi
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from chalicelib.domain.host import Host
 from chalicelib.services.fanout import FanOut
+from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
@@ -128,6 +129,7 @@ class World:
             Keyring(self.hosts, public_key_of(CONTROL_KEY)),
             self.subscriptions,
             self.fanout,
+            Inventories(self.containers, self.commands, self.clock),
             self.clock,
         )
         self.leases = Leases(self.containers, self.hosts, self.events, self.clock)

@@ -52,7 +52,7 @@ class DynamoContainers:
         self._admission.charge(user_id, rate, at)
 
     def get(self, user_id: str, container_id: str) -> Container:
-        found = self._read(user_id, f"{RECORDS}{container_id}")
+        found = self._read(user_id, f"{RECORDS}{container_id}") if user_id else None
         if not found:
             raise NotFound("container not found")
         return record_of(found)
