@@ -62,6 +62,7 @@ class Creation:
         self._told = means.told
         self._images = images
         self._place = place
+        self.cores = place.cores
         self._starts = means.runtime.semaphore(max(2, place.cores))
         self.closing = means.runtime.flag()
         """Once set, creations end where they are, for the next process to take up."""

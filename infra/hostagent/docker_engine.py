@@ -22,7 +22,7 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
 )
-from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Profile
+from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Limits, Profile
 
 CALL_SECONDS = 30
 """An engine that takes longer than this is as good as down."""
@@ -107,6 +107,15 @@ class DockerEngine:
     def stop(self, engine_id: str, seconds: int) -> None:
         with _ours():
             self._api().stop(engine_id, timeout=seconds)
+
+    def resize(self, engine_id: str, limits: Limits) -> None:
+        """By hand: the SDK's own update knows no `NanoCpus`, and a container that has them takes nothing else."""
+        with _ours():
+            api = self._api()
+            if limits.memory < api.inspect_container(engine_id)["HostConfig"]["Memory"]:
+                _check_lowering(api.stats(engine_id, stream=False), limits.memory)
+            body = {"Memory": limits.memory, "MemorySwap": limits.memory, "NanoCpus": limits.nano_cpus}
+            api._raise_for_status(api._post_json(api._url("/containers/{0}/update", engine_id), data=body))
 
     def answers(self, engine_id: str) -> bool:
         """By running the container's own `sleep` for no time at all: every image we start has it."""
@@ -210,6 +219,14 @@ def _ours() -> Iterator[None]:
         raise EngineRefused(str(error.explanation)) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
         raise EngineDown(type(error).__name__) from error
+
+
+def _check_lowering(stats: dict[str, Any], memory: int) -> None:
+    """Newer kernels take a limit below what is used, and end the container's processes for it."""
+    found = stats.get("memory_stats", {}).get("stats", {})
+    used = found.get("rss", found.get("anon", 0)) + found.get("shmem", 0)
+    if used > memory:
+        raise EngineRefused("more memory is in use")
 
 
 def _host_config(profile: Profile) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chalicelib.contract.agent_api import Accepted, ContainerSpec, PowerCall, Refusal, RefusalCode, Removal
+from chalicelib.contract.agent_api import (
+    Accepted,
+    ContainerSpec,
+    PowerCall,
+    Refusal,
+    RefusalCode,
+    Removal,
+    ResizeCall,
+)
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
@@ -90,6 +98,12 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
         keeper.power(call)
         return _accepted(call.container_id, call.generation)
 
+    def resize(request: Request, body: bytes) -> Response:
+        call = ResizeCall.model_validate_json(body)
+        _same_id(request, call.container_id)
+        keeper.resize(call)
+        return _accepted(call.container_id, call.generation)
+
     def one(request: Request, _body: bytes) -> Response:
         intent = journal.get(request.path_params["container_id"])
         return JSONResponse(_shown(intent)) if intent else JSONResponse({"error": "not found"}, 404)
@@ -106,6 +120,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
             Route("/v1/containers/{container_id}", guarded(create), methods=["PUT"]),
             Route("/v1/containers/{container_id}", guarded(remove), methods=["DELETE"]),
             Route("/v1/containers/{container_id}/power", guarded(power), methods=["POST"]),
+            Route("/v1/containers/{container_id}/resize", guarded(resize), methods=["POST"]),
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),

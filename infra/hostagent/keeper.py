@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal, ResizeCall
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
 from infra.hostagent.creation import Creation
@@ -15,7 +15,8 @@ from infra.hostagent.intents import CREATING, GONE, SWITCHING, Intent, Step, acc
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineError
 from infra.hostagent.relist import Relist
-from infra.hostagent.switching import SWITCHABLE, Switching
+from infra.hostagent.resizing import RESIZABLE, Resizing
+from infra.hostagent.switching import SETTLED, SWITCHABLE, Switching
 from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.keeper")
@@ -52,6 +53,7 @@ class Keeper:
         self._creation = creation
         self._policy = policy
         self._switching = Switching(means)
+        self._resizing = Resizing(means, creation.cores)
         self._decisions = means.runtime.lock()
         """Held while a call is judged by the journal and written to it: of a create and a delete, the delete wins."""
         self._lock = means.runtime.lock()
@@ -123,11 +125,20 @@ class Keeper:
     def power(self, call: PowerCall) -> None:
         """Journal a start, stop or restart and set about it, or CallRefused."""
         with self._decisions:
-            known = self._journal.get(call.container_id)
-            if known is None or known.generation != call.generation or known.step not in SWITCHABLE:
-                raise CallRefused(RefusalCode.UNKNOWN, "there is no such container that can be switched")
-            self._switching.take(known, call)
+            self._switching.take(self._known(call, SWITCHABLE), call)
         self._poke(call.container_id)
+
+    def resize(self, call: ResizeCall) -> None:
+        """Journal other amounts and set about giving them, or CallRefused."""
+        with self._decisions:
+            self._resizing.take(self._known(call, RESIZABLE), call)
+        self._poke(call.container_id)
+
+    def _known(self, call: PowerCall | ResizeCall, steps: tuple[Step, ...]) -> Intent:
+        known = self._journal.get(call.container_id)
+        if known is None or known.generation != call.generation or known.step not in steps:
+            raise CallRefused(RefusalCode.UNKNOWN, "there is no such container to which this can be done")
+        return known
 
     def _poke(self, container_id: str) -> None:
         """Have the container settled soon, by one thread at a time."""
@@ -163,19 +174,23 @@ class Keeper:
             return
         if intent.step in CREATING:
             self._creation.run(intent)
+            self._go_on(intent)
         elif intent.step in SWITCHING:
             self._switching.run(intent)
-            if intent.step is Step.RESTARTING:
-                self._again_if(container_id, Step.STARTING_AGAIN)
+            self._go_on(intent)
         elif intent.step is Step.REMOVING:
             self._remove(intent)
+        elif intent.step in SETTLED:
+            self._resizing.run(intent)
 
-    def _again_if(self, container_id: str, step: Step) -> None:
-        """A restart goes on at once."""
-        intent = self._journal.get(container_id)
-        if intent is not None and intent.step is step:
+    def _go_on(self, before: Intent) -> None:
+        """A restart's second half, and a resizing that waited, come at once."""
+        now = self._journal.get(before.container_id)
+        if now is None or now.step is before.step:
+            return
+        if now.step is Step.STARTING_AGAIN or (now.step in SETTLED and now.resize is not None):
             with self._lock:
-                self._again.add(container_id)
+                self._again.add(before.container_id)
 
     def _remove(self, intent: Intent) -> None:
         """Remove every engine container of this id; what cannot be removed now is tried at the next look."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infra.hostagent.profile import Profile
+from infra.hostagent.profile import Limits, Profile
 
 
 class EngineError(Exception):
@@ -102,6 +102,9 @@ class Engine(Protocol):
 
     def stop(self, engine_id: str, seconds: int) -> None:
         """Ask it to end, and end it after that many seconds; nothing when it does not run. NotThere."""
+
+    def resize(self, engine_id: str, limits: Limits) -> None:
+        """Change its limits, running or not. NotThere, or EngineRefused (it uses more): then it has what it had."""
 
     def answers(self, engine_id: str) -> bool:
         """Whether a process can be started inside."""

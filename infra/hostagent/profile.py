@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.contract.agent_api import ContainerSpec
-from chalicelib.contract.resources import NetworkMode
+from chalicelib.contract.resources import NetworkMode, Resources
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
 """All that is added back after dropping every capability."""
@@ -38,6 +38,23 @@ class Profile:
     """Name of the network to join; None = no network at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be changed of a container while it runs."""
+
+    memory: int
+    """Bytes; there is no swap beyond it."""
+    nano_cpus: int
+
+
+def limits_of(resources: Resources, cores: int) -> Limits:
+    """The engine's numbers for these amounts; an engine grants no more CPU than there is."""
+    return Limits(
+        memory=resources.memory_mb * 1024 * 1024,
+        nano_cpus=min(resources.cpu_shares, cores * 1000) * 1_000_000,
+    )
+
+
 def engine_name(container_id: str, generation: int) -> str:
     """The name that makes a creation safe to repeat (M4)."""
     return f"berth-{container_id}-{generation}"
@@ -58,7 +75,7 @@ def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> P
             "tty": False,
             "stdin_open": False,
         },
-        host_config=_limits(spec, cores) | _walls(),
+        host_config=_limits(limits_of(spec.resources, cores)) | _walls(),
         network=network if spec.network_mode is NetworkMode.DEFAULT else None,
     )
 
@@ -74,12 +91,11 @@ def _own_labels(spec: ContainerSpec, host_id: str) -> dict[str, str]:
     }
 
 
-def _limits(spec: ContainerSpec, cores: int) -> dict[str, Any]:
-    memory = spec.resources.memory_mb * 1024 * 1024
+def _limits(limits: Limits) -> dict[str, Any]:
     return {
-        "mem_limit": memory,
-        "memswap_limit": memory,
-        "nano_cpus": min(spec.resources.cpu_shares, cores * 1000) * 1_000_000,
+        "mem_limit": limits.memory,
+        "memswap_limit": limits.memory,
+        "nano_cpus": limits.nano_cpus,
         "pids_limit": PIDS,
         "ulimits": [
             {"Name": "nofile", "Soft": OPEN_FILES[0], "Hard": OPEN_FILES[1]},

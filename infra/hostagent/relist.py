@@ -12,6 +12,7 @@ from chalicelib.contract.events import Stopped
 from infra.hostagent.intents import CREATING, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
+from infra.hostagent.switching import SETTLED
 from infra.hostagent.tellings import telling
 
 log = logging.getLogger("berth.agent.relist")
@@ -69,7 +70,10 @@ class Relist:
     def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
         if intent.step in (*CREATING, *SWITCHING, Step.REMOVING):
             self._poke(intent.container_id)
-        elif intent.step is Step.READY:
+            return
+        if intent.resize is not None and intent.step in SETTLED:
+            self._poke(intent.container_id)
+        if intent.step is Step.READY:
             here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]
             if not here:
                 self._ended(intent, _vanished())

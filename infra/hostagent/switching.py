@@ -18,7 +18,8 @@ STOP_SECONDS = 10
 
 STEP_OF = {Verb.START: Step.STARTING_AGAIN, Verb.STOP: Step.STOPPING, Verb.RESTART: Step.RESTARTING}
 
-SWITCHABLE = (Step.READY, Step.STOPPED, *SWITCHING)
+SETTLED = (Step.READY, Step.STOPPED)
+SWITCHABLE = (*SETTLED, *SWITCHING)
 
 _BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="stopped by its user")
 

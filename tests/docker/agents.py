@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, Verb
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, ResizeCall, Verb
 from chalicelib.contract.events import AboutContainer, Heartbeat
+from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import Engine
 from infra.hostagent.keys import host_key
@@ -107,6 +108,16 @@ class RunningAgent:
             action=action or uuid.uuid4().hex,
         )
         return self.call("POST", f"/v1/containers/{spec.container_id}/power", call.model_dump_json().encode())
+
+    def resize(self, spec: ContainerSpec, resources: Resources, action: str = "") -> httpx.Response:
+        call = ResizeCall(
+            container_id=spec.container_id,
+            user_id=spec.user_id,
+            generation=spec.generation,
+            resources=resources,
+            action=action or uuid.uuid4().hex,
+        )
+        return self.call("POST", f"/v1/containers/{spec.container_id}/resize", call.model_dump_json().encode())
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""

@@ -1,7 +1,8 @@
 """`infra.hostagent.ports.Engine`: the same promises asked of the fake and of Docker."""
 
+import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +13,7 @@ from infra.ground.images import TINY
 from infra.ground.registry import Registry
 from infra.hostagent.docker_engine import DockerEngine
 from infra.hostagent.ports import Engine, EngineDown, EngineRefused, ImageMissing, NameInUse, NotThere
-from infra.hostagent.profile import Profile, profile_of
+from infra.hostagent.profile import Limits, Profile, profile_of
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -23,6 +24,8 @@ class Bench:
     host_id: str
     pullable: str
     missing: str
+    limits: Callable[[str], Limits]
+    """What the engine says is in force."""
 
     def profile(self, **changes: object) -> Profile:
         spec = a_spec(image=TINY, network_mode=NetworkMode.NONE, **changes)
@@ -34,13 +37,20 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     host_id = f"h{uuid.uuid4().hex[:8]}"
     if request.param == "fake":
         fake = FakeEngine(present={TINY}, remote={"registry.example/there:1"})
-        yield Bench(fake, host_id, "registry.example/there:1", "registry.example/no/such:1")
+        yield Bench(fake, host_id, "registry.example/there:1", "registry.example/no/such:1", fake.limits.__getitem__)
         return
     running: RunningEngine = request.getfixturevalue("engine")
     registry: Registry = request.getfixturevalue("registry")
     pullable = registry.hold(TINY, f"berth-test/port:{host_id}")
     engine = DockerEngine(running.url)
-    yield Bench(engine, host_id, pullable, f"{registry.address}/no/such:1")
+
+    def limits(engine_id: str) -> Limits:
+        with contextlib.closing(running.client()) as client:
+            found = client.containers.get(engine_id).attrs["HostConfig"]
+        assert found["Memory"] == found["MemorySwap"]
+        return Limits(found["Memory"], found["NanoCpus"])
+
+    yield Bench(engine, host_id, pullable, f"{registry.address}/no/such:1", limits)
     for container in engine.of_host(host_id):
         engine.remove(container.engine_id)
 
@@ -94,8 +104,31 @@ def test_a_stopped_container_is_not_running_and_may_start_again(bench: Bench) ->
     assert [each.running for each in bench.engine.of_host(bench.host_id)] == [True]
 
 
+def test_limits_are_changed_while_it_runs_and_while_it_does_not(bench: Bench) -> None:
+    engine_id = bench.engine.create(bench.profile())
+    up, down = Limits(256 * 1024**2, 1_000_000_000), Limits(64 * 1024**2, 250_000_000)
+    assert bench.limits(engine_id) == Limits(128 * 1024**2, 500_000_000)
+
+    for limits in (up, down):
+        bench.engine.resize(engine_id, limits)
+        assert bench.limits(engine_id) == limits
+    bench.engine.start(engine_id)
+    for limits in (up, down, down):
+        bench.engine.resize(engine_id, limits)
+        assert bench.limits(engine_id) == limits
+
+    bench.engine.stop(engine_id, 1)
+    bench.engine.start(engine_id)
+    assert bench.limits(engine_id) == down
+
+
 def test_what_is_not_there_says_so(bench: Bench) -> None:
-    for call in (lambda: bench.engine.start("f" * 64), lambda: bench.engine.stop("f" * 64, 1)):
+    nothing = Limits(64 * 1024**2, 250_000_000)
+    for call in (
+        lambda: bench.engine.resize("f" * 64, nothing),
+        lambda: bench.engine.start("f" * 64),
+        lambda: bench.engine.stop("f" * 64, 1),
+    ):
         with pytest.raises(NotThere):
             call()
 

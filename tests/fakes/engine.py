@@ -17,7 +17,7 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
 )
-from infra.hostagent.profile import LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Profile
+from infra.hostagent.profile import LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Limits, Profile
 
 
 @dataclass
@@ -31,6 +31,9 @@ class FakeEngine:
     calls: list[str] = field(default_factory=list)
     lose_answer_of: set[str] = field(default_factory=set)
     """Calls that are done, but whose answer is lost, once each."""
+    used: dict[str, int] = field(default_factory=dict)
+    """Bytes of memory that a container uses and will not give back."""
+    limits: dict[str, Limits] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -83,6 +86,7 @@ class FakeEngine:
                 engine_id, labels[LABEL_CONTAINER], int(labels[LABEL_GENERATION]), False, 0, self.now()
             )
             self.rows[engine_id] = (profile, container)
+            self.limits[engine_id] = Limits(profile.host_config["mem_limit"], profile.host_config["nano_cpus"])
         self._answered("create")
         return engine_id
 
@@ -107,6 +111,14 @@ class FakeEngine:
         with self._lock:
             profile, container = self._row(engine_id)
             self.rows[engine_id] = (profile, replace(container, running=False, exit_code=exit_code))
+
+    def resize(self, engine_id: str, limits: Limits) -> None:
+        self._called("resize")
+        with self._lock:
+            if self._row(engine_id)[1].running and self.used.get(engine_id, 0) > limits.memory:
+                raise EngineRefused("device or resource busy")
+            self.limits[engine_id] = limits
+        self._answered("resize")
 
     def answers(self, engine_id: str) -> bool:
         self._called("answers")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
+from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, ResizeCall, Verb
 from chalicelib.contract.causes import Code
 from chalicelib.contract.events import parse_event
+from chalicelib.contract.resources import Resources
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
@@ -59,6 +60,27 @@ class Bench:
         self.keeper.accept(spec)
         self.until(spec.container_id, Step.READY)
         return spec
+
+    def resize(self, spec: Any, action: str = "a", memory_mb: int = 1024, cpu_shares: int = 1500) -> None:
+        resources = Resources(memory_mb=memory_mb, cpu_shares=cpu_shares, disk_mb=2048)
+        self.keeper.resize(
+            ResizeCall(
+                container_id=spec.container_id,
+                user_id=spec.user_id,
+                generation=spec.generation,
+                resources=resources,
+                action=action,
+            )
+        )
+
+    def resized(self, spec: Any) -> list[Any]:
+        return [event for event in self.events(spec.container_id) if event.kind == "resized"]
+
+    def limits(self, spec: Any) -> tuple[int, int]:
+        """MiB and millicores in force on the engine."""
+        [found] = [each for each in self.engine.rows.values() if each[1].container_id == spec.container_id]
+        limits = self.engine.limits[found[1].engine_id]
+        return limits.memory // 1024**2, limits.nano_cpus // 10**6
 
     def removal(self, spec: Any) -> Removal:
         return Removal(container_id=spec.container_id, user_id=spec.user_id, generation=spec.generation)
@@ -295,6 +317,105 @@ def test_a_switch_while_the_engine_is_down_is_done_when_it_is_back(bench: Bench)
     bench.keeper.relist.look()
 
     eventually(lambda: bench.kinds(spec.container_id)[-2:] == ["stopped", "started"])
+
+
+def test_a_container_is_given_other_amounts_once_per_action(bench: Bench) -> None:
+    spec = bench.ready()
+    for _ in range(3):
+        bench.resize(spec)
+    [event] = eventually(lambda: bench.resized(spec))
+    bench.resize(spec)
+    time.sleep(0.05)
+
+    assert (event.action, event.resources.memory_mb, event.resources.cpu_shares, event.cause) == ("a", 1024, 1500, None)
+    assert bench.limits(spec) == (1024, 1500)
+    assert len(bench.resized(spec)) == bench.engine.calls.count("resize") == 1
+    granted = bench.journal.get(spec.container_id)
+    assert granted is not None
+    assert granted.spec is not None
+    assert granted.spec.resources == event.resources
+
+
+def test_no_more_cores_are_granted_than_there_are(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.resize(spec, cpu_shares=64_000)
+
+    eventually(lambda: bench.resized(spec))
+
+    assert bench.limits(spec)[1] == 2000
+
+
+def test_an_engine_that_refuses_other_amounts_is_told_with_those_in_force(bench: Bench) -> None:
+    spec = bench.ready()
+    before = bench.limits(spec)
+    [container] = bench.engine.of_host("host")
+    bench.engine.used[container.engine_id] = 100 * 1024**2
+    bench.resize(spec, memory_mb=64)
+    [event] = eventually(lambda: bench.resized(spec))
+
+    assert event.resources == spec.resources
+    assert event.cause.code is Code.ENGINE_ERROR
+    assert bench.limits(spec) == before
+    bench.resize(spec, action="b", memory_mb=128)
+    eventually(lambda: len(bench.resized(spec)) == 2)
+    assert bench.resized(spec)[-1].cause is None
+
+
+def test_a_stopped_container_is_resized_too(bench: Bench) -> None:
+    spec = bench.ready()
+    [container] = bench.engine.of_host("host")
+    bench.engine.die(container.engine_id, 0)
+    bench.keeper.relist.look()
+
+    bench.resize(spec)
+
+    eventually(lambda: bench.resized(spec))
+    assert bench.limits(spec) == (1024, 1500)
+
+
+def test_a_resizing_waits_for_the_creation_or_switch_it_falls_into_and_for_the_engine(bench: Bench) -> None:
+    spec = a_spec(image="pulled:1")
+    bench.keeper.accept(spec)
+    bench.resize(spec)
+    eventually(lambda: bench.resized(spec))
+    assert bench.kinds(spec.container_id)[-2:] == ["ready", "resized"]
+
+    bench.engine.down = True
+    call = PowerCall(container_id=spec.container_id, user_id=spec.user_id, generation=1, verb=Verb.RESTART, action="r")
+    bench.keeper.power(call)
+    bench.resize(spec, action="b", memory_mb=2048)
+    time.sleep(0.05)
+    assert len(bench.resized(spec)) == 1
+    bench.engine.down = False
+    bench.keeper.relist.look()
+
+    eventually(lambda: len(bench.resized(spec)) == 2)
+    assert bench.kinds(spec.container_id)[-3:] == ["stopped", "started", "resized"]
+    assert bench.limits(spec) == (2048, 1500)
+
+
+def test_a_resizing_that_a_restart_of_the_agent_falls_into_is_done_by_the_next_process(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.engine.down = True
+    bench.resize(spec)
+    time.sleep(0.05)
+    bench.keeper.close()
+    bench.engine.down = False
+
+    bench.restart()
+    bench.keeper.resume()
+
+    eventually(lambda: bench.resized(spec))
+    assert bench.limits(spec) == (1024, 1500)
+
+
+def test_what_is_gone_or_unknown_cannot_be_resized(bench: Bench) -> None:
+    gone, older = bench.ready(), bench.ready()
+    bench.keeper.remove(bench.removal(gone))
+    for spec in (gone, a_spec(), older.model_copy(update={"generation": 2})):
+        with pytest.raises(CallRefused) as refused:
+            bench.resize(spec)
+        assert refused.value.code is RefusalCode.UNKNOWN
 
 
 def test_after_a_long_silence_what_runs_is_told_again(bench: Bench) -> None:

@@ -23,7 +23,18 @@ from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
 IMAGE = "debian:bookworm"
-CORE = ["keeper", "creation", "switching", "relist", "intents", "journal", "means", "tellings", "journal_rows"]
+CORE = [
+    "keeper",
+    "creation",
+    "switching",
+    "resizing",
+    "relist",
+    "intents",
+    "journal",
+    "means",
+    "tellings",
+    "journal_rows",
+]
 
 
 @dataclass
