@@ -9,7 +9,7 @@ ARGS ?=
 HOSTS ?= 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up test unit machines check apidocs lock clean
+.PHONY: help setup demo up audit test unit machines check apidocs lock clean
 
 help: ## What can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: setup ## One container from POST to gone, on a real engine, before your ey
 
 up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
 	@$(PY) -m infra.local up --hosts $(HOSTS) $(ARGS)
+
+audit: $(STAMP) ## Compare all that the running `make up` has recorded with what runs (ARGS=--repair)
+	@$(PY) -m infra.local audit $(ARGS)
 
 test: setup ## Every suite: unit, contract, app, machines, security, local, docker, flow
 	@$(PY) -m pytest $(ARGS)

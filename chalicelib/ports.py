@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from chalicelib.contract.agent_api import ContainerSpec, HostReport, PowerCall, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.books import Entry, NameRow
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.container import Container, Frame, PendingPower
-from chalicelib.domain.host import Host
+from chalicelib.domain.host import Host, Reserved
 from chalicelib.domain.identity import Token
 
 
@@ -206,6 +207,9 @@ class Agents(Protocol):
     def power(self, host: Host, call: PowerCall) -> None:
         """The host will start, stop or restart it and report by events; AgentRefused or AgentUnreachable."""
 
+    def holdings(self, host: Host) -> Holdings:
+        """Everything of ours on the host's engine, found just now; AgentRefused or AgentUnreachable."""
+
 
 class Sockets(Protocol):
     """Writing to WebSocket connections."""
@@ -238,3 +242,40 @@ class Ids(Protocol):
 
     def choice(self, upto: int) -> int:
         """A random number from 0 to `upto` - 1."""
+
+
+class Ledger(Protocol):
+    """All rows, for the operator's audit alone (ADR 0008): each read is whole and strongly consistent, row by row.
+
+    Every mending writes only if what was found is still so, or raises StaleWrite.
+    """
+
+    def records(self) -> list[Container]:
+        """Every record, deleted ones too while they are kept."""
+
+    def names(self) -> list[NameRow]:
+        """Every name in use."""
+
+    def counters(self) -> dict[str, int]:
+        """Live containers by user, as counted."""
+
+    def hosts(self) -> list[Host]:
+        """Every enrolled host, heard of or not."""
+
+    def connections(self) -> list[Connection]:
+        """Every kept connection, expired ones too."""
+
+    def entries(self) -> list[Entry]:
+        """Number and time of every frame of every log."""
+
+    def recount(self, user_id: str, found: int, live: int) -> None:
+        """Set the user's counter."""
+
+    def drop_name(self, row: NameRow) -> None:
+        """Take a name away from a container that has no right to it."""
+
+    def hold_name(self, container: Container) -> None:
+        """Give a live container its name, if no other has it."""
+
+    def reserve(self, host_id: str, found: Reserved, held: Reserved) -> None:
+        """Set what is held of a host."""

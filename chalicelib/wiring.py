@@ -14,13 +14,15 @@ from chalicelib.adapters.apigw_sockets import ApiGatewaySockets
 from chalicelib.adapters.dynamodb.connections import DynamoConnections
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
+from chalicelib.adapters.dynamodb.ledger import DynamoLedger
 from chalicelib.adapters.dynamodb.tokens import DynamoTokens
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
 from chalicelib.contract.events import Event
 from chalicelib.edge.containers import Api
 from chalicelib.edge.sockets import Doorkeeper
-from chalicelib.ports import Rate
+from chalicelib.ports import Agents, Rate
+from chalicelib.services.audit import Audit
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
@@ -148,13 +150,30 @@ def doorkeeper() -> Doorkeeper:
 
 
 @cache
-def provisioning() -> Provisioning:
+def agents() -> Agents:
+    """Imported here because not every function calls hosts."""
     import httpx
 
     from chalicelib.adapters.agent_http import HttpAgents
 
-    agents = HttpAgents(httpx.Client(), settings().control_private_key, CLOCK, IDS)
-    return Provisioning(containers(), hosts(), agents, events(), CLOCK, IDS)
+    return HttpAgents(httpx.Client(), settings().control_private_key, CLOCK, IDS)
+
+
+@cache
+def provisioning() -> Provisioning:
+    return Provisioning(containers(), hosts(), agents(), events(), CLOCK, IDS)
+
+
+@cache
+def ledger() -> DynamoLedger:
+    """For the operator alone: it scans (ADR 0008)."""
+    tables = {name: settings().table(name) for name in ("containers", "events", "connections", "hosts")}
+    return DynamoLedger(_client("dynamodb"), tables)
+
+
+@cache
+def audit() -> Audit:
+    return Audit(ledger(), agents(), CLOCK)
 
 
 @cache

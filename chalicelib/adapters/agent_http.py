@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Refusal, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Refusal, Removal
 from chalicelib.contract.model import Message
 from chalicelib.contract.signatures import sign_call
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
@@ -39,10 +39,17 @@ class HttpAgents:
     def power(self, host: "Host", call: PowerCall) -> None:
         self._call(host, "POST", f"/v1/containers/{call.container_id}/power", call)
 
-    def _call(self, host: "Host", method: str, path: str, message: Message) -> None:
+    def holdings(self, host: "Host") -> Holdings:
+        answer = self._call(host, "GET", "/v1/containers")
+        try:
+            return Holdings.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise AgentUnreachable("the agent's answer cannot be read") from error
+
+    def _call(self, host: "Host", method: str, path: str, message: Message | None = None) -> httpx.Response:
         if host.report is None:
             raise AgentUnreachable("the host has not reported yet")
-        body = message.model_dump_json(exclude_none=True).encode()
+        body = message.model_dump_json(exclude_none=True).encode() if message is not None else b""
         headers = {"Authorization": f"Bearer {self._signed(host.id, method, path, body)}"}
         url = host.report.endpoint.rstrip("/") + path
         try:
@@ -52,6 +59,7 @@ class HttpAgents:
         except httpx.HTTPError as error:
             raise AgentUnreachable(type(error).__name__) from error
         _check(answer)
+        return answer
 
     def _signed(self, host_id: str, method: str, path: str, body: bytes) -> str:
         return sign_call(

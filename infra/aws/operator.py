@@ -7,16 +7,21 @@ It works on the deployment whose environment it is given (`BERTH_PREFIX`, AWS cr
 import argparse
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from chalicelib import wiring
 from chalicelib.domain import catalogue
+from chalicelib.domain.differences import Difference
+from chalicelib.domain.host import Host
 from chalicelib.domain.identity import Scope
 
+_FOR_PROGRAMS = ("takes_containers", "development")
 USER_SCOPES = (Scope.READ, Scope.WRITE, Scope.EXEC)
 
 
@@ -32,22 +37,35 @@ def enrol_host(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def list_hosts(_parsed: argparse.Namespace) -> dict[str, Any]:
-    """Every host that has reported, with what it offers and holds."""
+    """Every enrolled host, how it is, and what it holds."""
     now = wiring.CLOCK.now()
+    return {"hosts": [_host(host, now) for host in sorted(wiring.ledger().hosts(), key=lambda each: each.id)]}
+
+
+def _host(host: Host, now: datetime) -> dict[str, Any]:
+    report = host.report
     return {
-        "hosts": [
-            {
-                "host_id": host.id,
-                "takes_containers": host.placeable(now),
-                "containers": host.reserved.containers,
-                "reserved_share": round(host.fullness, 3),
-                "engine": host.report.engine_version if host.report else None,
-                "development": host.report.development if host.report else None,
-                "last_heard": host.received_at.isoformat() if host.received_at else None,
-            }
-            for host in wiring.hosts().candidates()
-        ]
+        "host_id": host.id,
+        "state": host_state(host, now),
+        "takes_containers": host.placeable(now),
+        "containers": host.reserved.containers,
+        "reserved_share": round(host.fullness, 3),
+        "engine": report.engine_version if report else None,
+        "development": report.development if report else None,
+        "last_heard": host.received_at.isoformat(timespec="seconds") if host.received_at else None,
     }
+
+
+def host_state(host: Host, now: datetime) -> str:
+    """One word for an operator, and `dev` where the host's engine is not fit for strangers' programs."""
+    if host.report is None:
+        return "never heard"
+    development = " dev" if host.report.development else ""
+    if host.silent(now):
+        return f"silent{development}"
+    if not host.report.engine_up:
+        return f"engine down{development}"
+    return f"{'draining' if host.draining or host.report.draining else 'up'}{development}"
 
 
 def drain_host(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -57,12 +75,44 @@ def drain_host(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def list_containers(parsed: argparse.Namespace) -> dict[str, Any]:
-    """What runs, or is about to, on a host."""
-    found = wiring.containers().on_host(parsed.host_id, limit=1000)
+    """What runs, or is about to, and where: on one host, or on all."""
+    if parsed.host_id:
+        found = wiring.containers().on_host(parsed.host_id, limit=1000)
+    else:
+        found = [record for record in wiring.ledger().records() if record.live]
     return {
         "containers": [
-            {"id": each.id, "user_id": each.user_id, "name": each.name, "status": each.status.value} for each in found
+            {
+                "id": each.id, "user_id": each.user_id, "name": each.name, "status": each.status.value,
+                "host": each.host_id,
+            }
+            for each in sorted(found, key=lambda each: (each.host_id or "", each.created_at))
         ]
+    }  # fmt: skip
+
+
+def audit(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Records, counters, names, reservations, logs and engine containers compared; differences are a failure."""
+    report = wiring.audit().run(repair=parsed.repair)
+    rows = [("mended", each) for each in report.mended] + [("defect", each) for each in report.defects]
+    return {
+        "compared": report.counts,
+        "hosts_unseen": list(report.unseen),
+        "differences": [_difference(verdict, each) for verdict, each in [*rows, *(("young", x) for x in report.young)]],
+        "failed": bool(report.defects or report.mended),
+    }
+
+
+def _difference(verdict: str, difference: Difference) -> dict[str, Any]:
+    age = difference.age
+    return {
+        "verdict": verdict,
+        "kind": difference.kind.value,
+        "ids": " ".join(difference.ids),
+        "expected": difference.expected,
+        "found": difference.found,
+        "age": None if age is None else round(age),
+        "may_last": round(difference.bound),
     }
 
 
@@ -73,7 +123,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         _show(result, Console())
-    return 0
+    return 1 if result.get("failed") else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,23 +142,36 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("host_id")
     drain.add_argument("--undo", action="store_true", help="take them again")
     drain.set_defaults(work=drain_host)
-    running = verbs.add_parser("list-containers", help="what runs on a host")
-    running.add_argument("host_id")
+    running = verbs.add_parser("list-containers", help="what runs where")
+    running.add_argument("host_id", nargs="?", help="this host alone")
     running.set_defaults(work=list_containers)
+    compare = verbs.add_parser("audit", help="compare all that is recorded with all that hosts hold (it scans)")
+    compare.add_argument("--repair", action="store_true", help="mend counters, names and reservations")
+    compare.set_defaults(work=audit)
     verbs.add_parser("list-hosts", help="hosts and what they hold").set_defaults(work=list_hosts)
     return parser
 
 
 def _show(result: dict[str, Any], console: Console) -> None:
-    rows = result.get("hosts", result.get("containers"))
-    if rows is None:
-        for name, value in result.items():
-            console.print(f"[bold]{name:14}[/] {value}", highlight=False, soft_wrap=True)
-        return
-    table = Table(*(name.replace("_", " ") for name in rows[0])) if rows else Table("nothing")
+    for name, value in result.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            console.print(_table(name, value))
+        elif isinstance(value, dict):
+            console.print(f"[bold]{name:14}[/] {', '.join(f'{count} {what}' for what, count in value.items())}")
+        elif name != "failed":
+            text = ", ".join(value) or "none" if isinstance(value, list) else value
+            console.print(f"[bold]{name:14}[/] {text}", highlight=False, soft_wrap=True)
+
+
+def _table(name: str, rows: list[dict[str, Any]]) -> Table:
+    """Ids are folded, never cut; what `state` says already is left to JSON."""
+    columns = [column for column in rows[0] if column not in _FOR_PROGRAMS]
+    table = Table(title=name, title_justify="left", box=SIMPLE)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
+        table.add_row(*("-" if row[column] is None else str(row[column]) for column in columns))
+    return table
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""`python -m infra.local up|demo|serve`: the local cloud from the command line."""
+"""`python -m infra.local up|demo|serve|audit`: the local cloud from the command line."""
 
 import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from infra.local import demo, terminal
 from infra.local.berth import BerthSettings, open_berth
 from infra.local.cloud import CloudSettings, open_cloud
 from infra.local.errors import CloudError
+from infra.local.processes import python
+from infra.local.running import environment_of, forget_environment, write_environment
 
 CACHE = Path(".berth/cache")
 
@@ -51,7 +55,7 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         over = _signalled()
         async with open_berth(settings, engine) as berth:
             user = await asyncio.to_thread(berth.new_user)
-            (parsed.data / "environment").write_text(_shell_lines(berth.environment))
+            write_environment(parsed.data, berth.environment)
             terminal.show_up(console, berth, user["token"], parsed.data)
             await over.wait()
             say("stopping")
@@ -60,7 +64,10 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         client = engine.client()
         with contextlib.closing(client):
             BaseImages(client, CACHE, say).ensure_bookworm()
-        asyncio.run(run())
+        try:
+            asyncio.run(run())
+        finally:
+            forget_environment(parsed.data)
     say("stopped; nothing was left running")
     return 0
 
@@ -93,6 +100,13 @@ def serve(parsed: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def audit(parsed: argparse.Namespace, _console: Console) -> int:
+    """Compare all that the Berth of `up` has recorded with what runs; 1 when they differ."""
+    options = [*(["--json"] if parsed.json else []), "audit", *(["--repair"] if parsed.repair else [])]
+    environment = {**os.environ, **environment_of(parsed.data)}
+    return subprocess.run(python("infra.aws.operator", *options), env=environment, check=False).returncode
+
+
 def _signalled() -> asyncio.Event:
     """Set at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the program at once."""
     over = asyncio.Event()
@@ -105,10 +119,6 @@ def _signalled() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
     return over
-
-
-def _shell_lines(environment: dict[str, str]) -> str:
-    return "".join(f"export {name}={json.dumps(value)}\n" for name, value in environment.items())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
     other.add_argument("--template", type=Path, help="CloudFormation template with its tables and queues")
     other.add_argument("--gateway-responses", type=Path, help="JSON of API Gateway's own answers")
     other.set_defaults(work=serve)
+    compare = verbs.add_parser("audit", help="compare what the running Berth has recorded with what runs")
+    compare.add_argument("--data", type=Path, default=Path(".berth/up"), help="the folder of `up`")
+    compare.add_argument("--repair", action="store_true", help="mend counters, names and reservations")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(work=audit)
     return parser
 
 

@@ -39,11 +39,13 @@ def show_up(console: Console, berth: Berth, token: str, data: Path) -> None:
         "Watch its stages (start this first, in another terminal):",
         f".venv/bin/websockets '{berth.socket_url}?token='$BERTH_TOKEN",
     )
-    _copy(
-        console,
-        "Be its operator:",
-        f"source {data}/environment && .venv/bin/python -m infra.aws.operator list-hosts",
-    )
+    operator = ".venv/bin/python -m infra.aws.operator"
+    _copy(console, "Be its operator:", f"source {data}/environment && {operator} list-hosts")
+    if len(berth.agents) > 1:
+        last = list(berth.agents)[-1]
+        _copy(console, "Take no more containers on a host, and see what runs where:", f"{operator} drain-host {last}")
+        console.print(f"  {operator} list-containers", highlight=False, soft_wrap=True)
+    _copy(console, "Compare all that is recorded with what runs:", "make audit")
     console.print("\nCode changes are live at the next request. Ctrl-C stops everything.", highlight=False)
 
 

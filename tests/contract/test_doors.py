@@ -14,7 +14,7 @@ from chalicelib.adapters.agent_http import HttpAgents
 from chalicelib.adapters.apigw_sockets import CONFIG, ApiGatewaySockets
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
-from chalicelib.contract.agent_api import Removal
+from chalicelib.contract.agent_api import Held, Holdings, Removal
 from chalicelib.contract.commands import Create, Delete, parse_command
 from chalicelib.contract.events import Failed, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, parse_envelope, public_key_of, seal, unseal, verify_call
@@ -107,6 +107,28 @@ def test_every_other_answer_leaves_the_outcome_open(stub: Stub, agents: HttpAgen
 
     with pytest.raises(AgentUnreachable):
         agents.delete(a_host(report=a_report(endpoint=stub.url)), removal)
+
+
+def test_what_a_host_holds_is_asked_for_by_a_signed_call_without_a_body(stub: Stub, agents: HttpAgents) -> None:
+    held = Held(container_id="c", generation=2, running=True, age_seconds=1.5, step="ready")
+    holdings = Holdings(host_id="host-7", containers=[held])
+    stub.status, stub.body = 200, holdings.model_dump_json().encode()
+
+    assert agents.holdings(a_host("host-7", report=a_report(endpoint=stub.url))) == holdings
+
+    [(method, path, headers, body)] = stub.seen
+    assert (method, path, body) == ("GET", "/v1/containers", b"")
+    token = headers["authorization"].removeprefix("Bearer ")
+    public = public_key_of(CONTROL_KEY)
+    verify_call(token=token, public_pem=public, host_id="host-7", method=method, path=path, body=body)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"containers": [{"container_id": "c"}]}'])
+def test_holdings_that_cannot_be_read_are_none(stub: Stub, agents: HttpAgents, body: bytes) -> None:
+    stub.status, stub.body = 200, body
+
+    with pytest.raises(AgentUnreachable):
+        agents.holdings(a_host(report=a_report(endpoint=stub.url)))
 
 
 def test_a_host_that_does_not_listen_is_unreachable(agents: HttpAgents) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Held, Holdings, PowerCall, Removal
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
@@ -23,6 +23,7 @@ from chalicelib.services.sweep import Sweep
 from chalicelib.services.tokens import Tokens
 from tests.builders import PLENTY, a_report
 from tests.fakes.clock import FakeClock, FakeIds
+from tests.fakes.ledger import MemoryLedger
 from tests.fakes.stores import MemoryConnections, MemoryContainers, MemoryHosts, MemoryTokens
 
 
@@ -50,6 +51,7 @@ class FakeAgents:
     created: list[tuple[str, ContainerSpec]] = field(default_factory=list)
     deleted: list[tuple[str, Removal]] = field(default_factory=list)
     powered: list[tuple[str, PowerCall]] = field(default_factory=list)
+    held: dict[str, list[Held]] = field(default_factory=dict)
     refusing: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
 
@@ -64,6 +66,10 @@ class FakeAgents:
     def power(self, host: Host, call: PowerCall) -> None:
         self._check(host)
         self.powered.append((host.id, call))
+
+    def holdings(self, host: Host) -> Holdings:
+        self._check(host)
+        return Holdings(host_id=host.id, containers=self.held.get(host.id, []))
 
     def _check(self, host: Host) -> None:
         if host.id in self.unreachable:
@@ -134,6 +140,7 @@ class World:
         )
         self.leases = Leases(self.containers, self.hosts, self.events, self.clock)
         self.sweep = Sweep(self.containers, self.commands, self.events, self.clock)
+        self.ledger = MemoryLedger(self.containers, self.hosts, self.connections)
 
     def from_host(self, event: Event, host_id: str = "host-1") -> None:
         """Have the status writer record an event that this host signed."""

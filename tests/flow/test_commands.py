@@ -1,5 +1,6 @@
 """What people type: `up` says where everything listens, stops cleanly, and says in one line what is wrong."""
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,11 @@ def up(data: Path, *options: str) -> "subprocess.Popen[str]":
     )
 
 
+def audit(data: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "infra.local", "audit", "--json", "--data", str(data)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def processes_of(data: Path) -> list[str]:
     listing = subprocess.run(["ps", "-ww", "-eo", "stat=,args="], capture_output=True, text=True, check=True)
     return [line for line in listing.stdout.splitlines() if str(data) in line and not line.startswith("Z")]
@@ -40,6 +46,9 @@ def test_up_listens_where_it_says_and_stops_cleanly(tmp_path: Path, number: sign
         assert httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"}
         assert "BERTH_TOKEN=berth_" in said
         assert "curl" in said
+        audited = audit(tmp_path)
+        assert (audited.returncode, audited.stderr) == (0, "")
+        assert json.loads(audited.stdout)["compared"]["hosts"] == 1
         began = time.monotonic()
         process.send_signal(number)
         process.wait(30)
@@ -47,6 +56,8 @@ def test_up_listens_where_it_says_and_stops_cleanly(tmp_path: Path, number: sign
     assert process.returncode == 0
     assert time.monotonic() - began < 20
     assert processes_of(tmp_path) == []
+    audited = audit(tmp_path)
+    assert (audited.returncode, audited.stderr.strip()) == (1, "error: no Berth is up: start one with `make up`")
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:

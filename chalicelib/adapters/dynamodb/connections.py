@@ -37,7 +37,7 @@ class DynamoConnections:
             )
         )
         for item in found["Items"]:
-            connection = _connection(from_item(item))
+            connection = connection_of(from_item(item))
             if connection.expires_at > now:
                 return connection
         raise NotFound("connection not found")
@@ -51,7 +51,7 @@ class DynamoConnections:
                 ConsistentRead=True,
             )
         )
-        rows = [_connection(from_item(item)) for item in found["Items"]]
+        rows = [connection_of(from_item(item)) for item in found["Items"]]
         return [each for each in rows if each.expires_at > now]
 
     def mark_listed(self, connection: Connection) -> None:
@@ -99,7 +99,8 @@ def _row(connection: Connection) -> dict[str, Any]:
     }
 
 
-def _connection(row: Mapping[str, Any]) -> Connection:
+def connection_of(row: Mapping[str, Any]) -> Connection:
+    """The connection in a row."""
     return Connection(
         id=row["connection_id"],
         user_id=row["user_id"],

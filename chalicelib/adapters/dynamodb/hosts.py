@@ -39,7 +39,7 @@ class DynamoHosts:
         found = call(lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
         if "Item" not in found:
             raise NotFound("host not found")
-        return _host(from_item(found["Item"]))
+        return host_of(from_item(found["Item"]))
 
     def drain(self, host_id: str, draining: bool) -> None:
         self._change(host_id, "SET draining = :draining", {":draining": draining})
@@ -87,7 +87,7 @@ class DynamoHosts:
             answer = call(lambda page=page: self._page(shard, page))  # type: ignore[misc]
             for item in answer["Items"]:
                 if "report" in item:
-                    yield _host(from_item(item))
+                    yield host_of(from_item(item))
             if "LastEvaluatedKey" not in answer:
                 return
             page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -109,7 +109,8 @@ class DynamoHosts:
         return f"enrolled#{number}"
 
 
-def _host(row: Mapping[str, Any]) -> Host:
+def host_of(row: Mapping[str, Any]) -> Host:
+    """The host in a row."""
     report = row.get("report")
     return Host(
         id=row["host_id"],

@@ -15,7 +15,7 @@ from chalicelib.domain.container import Container
 
 DUE_SHARDS = 16
 
-RECORDS = "container#"
+RECORDS, NAMES, QUOTA = "container#", "name#", "quota"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class UserRows:
         return self._row(container.user_id, f"{RECORDS}{container.id}")
 
     def name(self, container: Container) -> Row:
-        return self._row(container.user_id, f"name#{container.name}")
+        return self._row(container.user_id, f"{NAMES}{container.name}")
 
     def quota(self, user_id: str) -> Row:
-        return self._row(user_id, "quota")
+        return self._row(user_id, QUOTA)
 
     def key(self, user_id: str, key: str) -> Row:
         return self._row(user_id, f"idem#{key}")

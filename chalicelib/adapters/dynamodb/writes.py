@@ -51,6 +51,18 @@ class Row:
             "Delete": {"TableName": self.table, "Key": to_item(self.key), **_conditional(condition, arguments, None)}
         }
 
+    def check(
+        self, condition: str, arguments: Mapping[str, Any], names: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Change nothing, but let the transaction be committed only when the condition holds."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.table,
+                "Key": to_item(self.key),
+                **_conditional(condition, arguments, names),
+            }
+        }
+
 
 def _conditional(
     condition: str | None, arguments: Mapping[str, Any] | None, names: Mapping[str, str] | None
