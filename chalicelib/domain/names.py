@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from chalicelib.domain.errors import InvalidRequest
 
-_VALID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+PATTERN = "[A-Za-z0-9][A-Za-z0-9-]{0,63}"
+_VALID = re.compile(PATTERN)
 
 ADJECTIVES = (
     "able", "amber", "ample", "azure", "bold", "brave", "bright", "brisk", "calm", "clear",

@@ -24,8 +24,9 @@ ENTRIES = 64
 MAP_BYTES = 32 * 1024
 DOMAINS = 50
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+VARIABLE = "[A-Za-z_][A-Za-z0-9_]{0,254}"
+LABEL = "[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
+_VARIABLE, _LABEL = re.compile(VARIABLE), re.compile(LABEL)
 _OWN_LABELS = "berth."
 _DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _USERNAME = re.compile(r"[A-Za-z0-9_-]{2,30}")
@@ -83,7 +84,7 @@ class TicketShape(Shape):
 
 def container_request(document: dict[str, Any]) -> ContainerRequest:
     """The request of `POST /containers`, or InvalidRequest naming the first field at fault."""
-    present = without_nulls(document)
+    present = without_nulls(CreateShape, document)
     found = faults(CreateShape, present)
     for field in ("image", "custom_image"):
         if field in found:

@@ -37,13 +37,19 @@ class Shape(BaseModel):
 Model = TypeVar("Model", bound=Shape)
 
 
-def without_nulls(document: dict[str, Any]) -> dict[str, Any]:
-    """Null means absent, at the top and in nested objects."""
+def without_nulls(model: type[Shape], document: dict[str, Any]) -> dict[str, Any]:
+    """Null means absent for every member that the model knows; what it does not know is left to be refused."""
+    known = model.model_fields
     return {
-        name: without_nulls(value) if isinstance(value, dict) else value
+        name: _nested(known[name].annotation, value) if name in known else value
         for name, value in document.items()
-        if value is not None
+        if value is not None or name not in known
     }
+
+
+def _nested(annotation: Any, value: Any) -> Any:
+    nests = isinstance(annotation, type) and issubclass(annotation, Shape) and isinstance(value, dict)
+    return without_nulls(annotation, value) if nests else value
 
 
 def faults(model: type[Shape], document: dict[str, Any]) -> dict[str, str]:
@@ -63,7 +69,7 @@ def refuse(found: dict[str, str], field: str) -> InvalidRequest:
 
 def shaped(model: type[Model], document: dict[str, Any]) -> Model:
     """The body as the model, or InvalidRequest for its first fault."""
-    present = without_nulls(document)
+    present = without_nulls(model, document)
     found = faults(model, present)
     if found:
         raise refuse(found, next(iter(found)))

@@ -11,6 +11,7 @@ from chalicelib.edge.answers import STATUS_OF
 from chalicelib.version import VERSION
 from infra.apidocs.answers import Problem
 from infra.apidocs.operations import OPERATIONS, Operation
+from infra.apidocs.requests import sharpened
 
 _REF = "#/components/schemas/{model}"
 _REQUEST_ID = {"X-Request-Id": {"schema": {"type": "string"}, "description": "Name it when you report a fault."}}
@@ -57,7 +58,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token `berth_…` with the scope named."}
             },
-            "schemas": schemas(_models(), "serialization") | schemas(_bodies(), "validation"),
+            "schemas": schemas(_models(), "serialization") | sharpened(schemas(_bodies(), "validation")),
         },
     }
 
@@ -112,7 +113,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": _parameters(operation),
-        "responses": {str(operation.status): _answer(operation), **_refusals(operation)},
+        "responses": {str(operation.status): _answer(operation) | _links(operation), **_refusals(operation)},
     }
     if operation.scope is None:
         described["security"] = []
@@ -162,6 +163,23 @@ def _answer(operation: Operation) -> dict[str, Any]:
         "headers": headers,
         "content": {operation.media_type: {"schema": schema}},
     }
+
+
+def _links(operation: Operation) -> dict[str, Any]:
+    """What can be done with what was made: every operation on its id."""
+    if operation.method != "POST" or operation.path not in _MADE:
+        return {}
+    parameter = _MADE[operation.path]
+    return {
+        "links": {
+            each.id: {"operationId": each.id, "parameters": {parameter: "$response.body#/id"}}
+            for each in OPERATIONS
+            if f"{{{parameter}}}" in each.path
+        }
+    }
+
+
+_MADE = {"/containers": "container_id", "/tokens": "token_id"}
 
 
 def _refusals(operation: Operation) -> dict[str, Any]:

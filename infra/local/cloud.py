@@ -22,6 +22,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from infra.local import schedules
 from infra.local.errors import AppBroken, NotReady, PortTaken
@@ -39,7 +41,6 @@ ADDRESS = "127.0.0.1"
 READY_SECONDS = 20.0
 WATCH_SECONDS = 0.5
 STAGE = "api"
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +180,8 @@ class LocalCloud:
     def _application(self) -> Starlette:
         management = Management(self.sockets)
 
-        async def rest(request: Request) -> Response:
-            return await self.rest.handle(request)
-
         sockets = [WebSocketRoute(path, self.sockets.handle) for path in stage_paths(STAGE, self.settings.socket_paths)]
-        return Starlette(
+        application = Starlette(
             routes=[
                 *sockets,
                 Route("/_local/status", self._status, methods=["GET"]),
@@ -192,9 +190,18 @@ class LocalCloud:
                     management.handle,
                     methods=["GET", "POST", "DELETE"],
                 ),
-                Route("/{path:path}", rest, methods=_METHODS),
             ]
         )
+        application.router.default = self._rest
+        return application
+
+    async def _rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Every other path, whatever characters it has; no pattern of the router's own says no before the gateway."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        response = await self.rest.handle(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def _status(self, _request: Request) -> Response:
         return JSONResponse({"url": self.url, "aws": self.aws_environment["AWS_ENDPOINT_URL"], "pids": self.pids()})

@@ -321,3 +321,13 @@ def test_a_guest_is_told_so_and_its_container_ends_with_its_token(user: Callable
 
 def test_paid_tiers_have_no_session_limit(user: Callable[..., Api]) -> None:
     assert "expires_at" not in user("pro").created()
+
+
+def test_null_means_absent_for_known_members_only(api: Api) -> None:
+    accepted = api.post({"image": "debian", "name": None, "shell": {"theme": None}, "labels": None})
+    unknown = api.post({"image": "debian", "colour": None})
+    inner = api.post({"image": "debian", "environment": {"A": None}})
+
+    assert accepted.status_code == 202
+    assert (unknown.status_code, unknown.json_body["field"]) == (400, "colour")
+    assert (inner.status_code, inner.json_body["field"]) == (400, "environment.A")
