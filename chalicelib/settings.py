@@ -18,8 +18,13 @@ class Settings:
     """Begins the names of all tables and queues, for example `berth-dev`."""
     sockets_endpoint: str
     """Where `@connections` is, for example `https://abc.execute-api.eu-west-1.amazonaws.com/api`."""
+    sockets_endpoint_parameter: str
+    """Name of the parameter that says where, when the setting itself is empty."""
     control_private_key: str
+    control_key_secret: str
+    """Name of the secret with the private key, when the setting itself is empty."""
     control_public_key: str
+    control_public_key_parameter: str
     creates_per_minute: int
     creates_per_second: int
     guests_per_day: int
@@ -36,8 +41,11 @@ class Settings:
             region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
             prefix=prefix_from(env),
             sockets_endpoint=read.text("SOCKETS_ENDPOINT", ""),
+            sockets_endpoint_parameter=read.text("SOCKETS_ENDPOINT_PARAMETER", ""),
             control_private_key=read.pem("CONTROL_PRIVATE_KEY"),
+            control_key_secret=read.text("CONTROL_KEY_SECRET", ""),
             control_public_key=read.pem("CONTROL_PUBLIC_KEY"),
+            control_public_key_parameter=read.text("CONTROL_PUBLIC_KEY_PARAMETER", ""),
             creates_per_minute=read.number("CREATES_PER_MINUTE", 60),
             creates_per_second=read.number("CREATES_PER_SECOND", 5),
             guests_per_day=read.number("GUESTS_PER_DAY", 5),

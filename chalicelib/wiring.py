@@ -16,6 +16,7 @@ from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
 from chalicelib.adapters.dynamodb.ledger import DynamoLedger
 from chalicelib.adapters.dynamodb.tokens import DynamoTokens
+from chalicelib.adapters.parameters import SsmParameters
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
 from chalicelib.contract.events import Event
@@ -84,7 +85,7 @@ def sockets() -> ApiGatewaySockets:
     client = boto3.client(
         "apigatewaymanagementapi",
         region_name=settings().region,
-        endpoint_url=settings().sockets_endpoint,
+        endpoint_url=_kept(settings().sockets_endpoint, settings().sockets_endpoint_parameter),
         config=SOCKETS_CONFIG,
     )
     return ApiGatewaySockets(client)
@@ -109,7 +110,20 @@ def _seal(event: Event) -> str:
     """Signed with the control plane's key; imported here because not every function signs."""
     from chalicelib.contract.signatures import CONTROL_PLANE, seal
 
-    return seal(event, CONTROL_PLANE, settings().control_private_key)
+    return seal(event, CONTROL_PLANE, control_private_key())
+
+
+@cache
+def control_private_key() -> str:
+    """Read when a function first signs: functions that never do have no leave to read it."""
+    return _kept(settings().control_private_key, settings().control_key_secret)
+
+
+def _kept(value: str, parameter: str) -> str:
+    """A setting as it stands in the environment or, on AWS, in the parameter named there."""
+    if value or not parameter:
+        return value
+    return SsmParameters(_client("ssm")).get(parameter)
 
 
 @cache
@@ -121,6 +135,13 @@ def redelivery(queue: str) -> SqsRedelivery:
 def tokens() -> Tokens:
     store = DynamoTokens(_client("dynamodb"), settings().table("tokens"))
     return Tokens(store, connections(), _LazySockets(), CLOCK, IDS, settings().guests_per_day)
+
+
+class _LazyEvents:
+    """The queue found when first used: of the functions with subscriptions, `$connect` alone sends."""
+
+    def send(self, event: Event, attempt: int = 0) -> None:
+        events().send(event, attempt)
 
 
 class _LazySockets:
@@ -141,7 +162,8 @@ def api() -> Api:
 
 @cache
 def subscriptions() -> Subscriptions:
-    return Subscriptions(connections(), containers(), events(), sockets(), CLOCK, limit=settings().connections_per_user)
+    limit = settings().connections_per_user
+    return Subscriptions(connections(), containers(), _LazyEvents(), _LazySockets(), CLOCK, limit)
 
 
 @cache
@@ -156,7 +178,7 @@ def agents() -> Agents:
 
     from chalicelib.adapters.agent_http import HttpAgents
 
-    return HttpAgents(httpx.Client(), settings().control_private_key, CLOCK, IDS)
+    return HttpAgents(httpx.Client(), control_private_key(), CLOCK, IDS)
 
 
 @cache
@@ -178,7 +200,8 @@ def audit() -> Audit:
 
 @cache
 def status_writer() -> StatusWriter:
-    keyring = Keyring(hosts(), settings().control_public_key)
+    public_key = _kept(settings().control_public_key, settings().control_public_key_parameter)
+    keyring = Keyring(hosts(), public_key)
     fanout = FanOut(connections(), sockets(), CLOCK)
     inventories = Inventories(containers(), commands(), CLOCK)
     return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, inventories, CLOCK)
