@@ -159,6 +159,16 @@ class TokenStore(Protocol):
         """Count one guest of this address today (UTC), or RateLimited until midnight."""
 
 
+class RateStore(Protocol):
+    """Counts of one key and window, each in a row of its own that fades after the window."""
+
+    def add(self, key: str, ends: datetime, amount: int) -> int:
+        """Add to the key's count in the window that ends then; the total over all processes. Tried once, or Busy."""
+
+    def admit(self, key: str, ends: datetime, member: str, limit: int) -> bool:
+        """Whether the member is among the first `limit` of the key in this window; asking again changes nothing."""
+
+
 class ConnectionStore(Protocol):
     """Open connections by user and by id. Expired rows are never returned."""
 

@@ -28,6 +28,16 @@ class Settings:
     creates_per_minute: int
     creates_per_second: int
     guests_per_day: int
+    requests_per_minute: int
+    """Of one token, creations apart."""
+    unauthenticated_per_minute: int
+    """Of one address: refused tokens, guests and service pages."""
+    frames_per_second: int
+    """Of one WebSocket connection."""
+    pulls_per_hour: int
+    """Of one user: custom images that the chosen host has not."""
+    rate_stride: int
+    """Requests that a process counts by itself before it tells the others (`services/rates.py`)."""
     connections_per_user: int
     host_shards: int
     allowed_origins: tuple[str, ...]
@@ -49,6 +59,11 @@ class Settings:
             creates_per_minute=read.number("CREATES_PER_MINUTE", 60),
             creates_per_second=read.number("CREATES_PER_SECOND", 5),
             guests_per_day=read.number("GUESTS_PER_DAY", 5),
+            requests_per_minute=read.number("REQUESTS_PER_MINUTE", 500),
+            unauthenticated_per_minute=read.number("UNAUTHENTICATED_PER_MINUTE", 300),
+            frames_per_second=read.number("FRAMES_PER_SECOND", 50),
+            pulls_per_hour=read.number("PULLS_PER_HOUR", 5),
+            rate_stride=read.number("RATE_STRIDE", 10),
             connections_per_user=read.number("CONNECTIONS_PER_USER", 10),
             host_shards=read.number("HOST_SHARDS", 1),
             allowed_origins=tuple(read.text("ALLOWED_ORIGINS", "").split()),

@@ -15,6 +15,7 @@ from chalicelib.adapters.dynamodb.connections import DynamoConnections
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
 from chalicelib.adapters.dynamodb.ledger import DynamoLedger
+from chalicelib.adapters.dynamodb.rates import DynamoRates
 from chalicelib.adapters.dynamodb.tokens import DynamoTokens
 from chalicelib.adapters.parameters import SsmParameters
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
@@ -30,6 +31,7 @@ from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
+from chalicelib.services.rates import Limit, Limiter, Pulls, Rates
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
@@ -155,20 +157,36 @@ class _LazySockets:
 
 
 @cache
+def rate_store() -> DynamoRates:
+    return DynamoRates(_client("dynamodb"), settings().table("tokens"))
+
+
+def _limiter(kind: str, most: int, seconds: int) -> Limiter:
+    return Limiter(Limit(kind, most, seconds, settings().rate_stride), rate_store(), CLOCK)
+
+
+@cache
+def rates() -> Rates:
+    by_token = _limiter("requests", settings().requests_per_minute, 60)
+    return Rates(by_token, _limiter("unauthenticated", settings().unauthenticated_per_minute, 60))
+
+
+@cache
 def api() -> Api:
     rate = Rate(settings().creates_per_minute, settings().creates_per_second)
-    return Api(Lifecycle(containers(), commands(), CLOCK, IDS, rate), tokens())
+    return Api(Lifecycle(containers(), commands(), CLOCK, IDS, rate), tokens(), rates())
 
 
 @cache
 def subscriptions() -> Subscriptions:
+    frames = _limiter("frames", settings().frames_per_second, 1)
     limit = settings().connections_per_user
-    return Subscriptions(connections(), containers(), _LazyEvents(), _LazySockets(), CLOCK, limit)
+    return Subscriptions(connections(), containers(), _LazyEvents(), _LazySockets(), CLOCK, limit, frames)
 
 
 @cache
 def doorkeeper() -> Doorkeeper:
-    return Doorkeeper(tokens(), subscriptions(), settings().allowed_origins)
+    return Doorkeeper(tokens(), subscriptions(), settings().allowed_origins, rates())
 
 
 @cache
@@ -183,7 +201,8 @@ def agents() -> Agents:
 
 @cache
 def provisioning() -> Provisioning:
-    return Provisioning(containers(), hosts(), agents(), events(), CLOCK, IDS)
+    pulls = Pulls(rate_store(), CLOCK, settings().pulls_per_hour)
+    return Provisioning(containers(), hosts(), agents(), events(), CLOCK, IDS, pulls)
 
 
 @cache

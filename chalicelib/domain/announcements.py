@@ -20,6 +20,17 @@ def overdue(container: Container, now: datetime) -> Failed:
     return Failed(**_about(container, now), cause=_unfinished() if container.host_id else _no_capacity())
 
 
+def too_many_pulls(container: Container, now: datetime, wait_seconds: int) -> Failed:
+    """Its image would have to be pulled, and its user had too many pulled lately."""
+    minutes = -(-wait_seconds // 60)
+    message = (
+        "too many images were pulled for you in the last hour: "
+        f"create the container again in {minutes} minute{'s' if minutes > 1 else ''}, or take an image used lately"
+    )
+    cause = Cause(code=Code.IMAGE_DENIED, actor=Actor.SYSTEM, message=message)
+    return Failed(**_about(container, now), cause=cause)
+
+
 def lost_creating(container: Container, now: datetime) -> Failed:
     """Its host fell silent while it was made."""
     return Failed(**_about(container, now), cause=_host_lost())

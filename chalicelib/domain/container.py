@@ -8,6 +8,7 @@ from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
 from chalicelib.contract.statuses import LIVE, Stage, Status
+from chalicelib.domain.images import CUSTOM
 
 
 class PendingPower(BaseModel):
@@ -79,6 +80,11 @@ class Container(BaseModel):
     """How often the sweeper has sent its command again since it was asked for."""
     error: Cause | None = None
     stopped_because: Cause | None = None
+
+    @property
+    def custom(self) -> bool:
+        """Whether the image is the user's own choice and not of the catalogue."""
+        return self.image.startswith(f"{CUSTOM}:")
 
     @property
     def live(self) -> bool:

@@ -50,6 +50,10 @@ class Host(BaseModel):
             return False
         return self.report.engine_up and not self.report.draining and not self.draining
 
+    def has(self, image: str) -> bool:
+        """Whether its engine has the image, so that nothing is pulled; without a tag it means `latest`."""
+        return self.report is not None and not {image, f"{image}:latest"}.isdisjoint(self.report.images)
+
     def silent(self, now: datetime) -> bool:
         """Whether its lease has run out; one that never reported has none."""
         return self.received_at is not None and now - self.received_at > LEASE

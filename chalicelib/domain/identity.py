@@ -49,9 +49,13 @@ class Caller:
     until: datetime | None = None
     """When the token expires; a guest's containers do not outlive it."""
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the token has that scope; `admin` includes the others."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def require(self, scope: Scope) -> None:
-        """Nothing, or InsufficientScope; `admin` includes the others."""
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        """Nothing, or InsufficientScope."""
+        if not self.may(scope):
             raise InsufficientScope(scope)
 
 

@@ -15,6 +15,7 @@ from chalicelib.edge.http import Call
 from chalicelib.edge.payloads import container_request, idempotency_key
 from chalicelib.ports import IdempotencyKey
 from chalicelib.services.lifecycle import Lifecycle
+from chalicelib.services.rates import Rates
 from chalicelib.services.tokens import Tokens
 
 PAGE_LIMIT = 100
@@ -27,11 +28,12 @@ class Api:
 
     lifecycle: Lifecycle
     tokens: Tokens
+    rates: Rates
 
 
 def create(call: Call, api: Api) -> Answer:
     """`POST /containers`: 202 with the container as accepted."""
-    caller = call.caller(api.tokens, Scope.WRITE)
+    caller = call.caller(api.tokens, Scope.WRITE, counted=False)
     request, key = _wish(call, api, caller)
     answered = api.lifecycle.create(caller, request, key)
     headers = {"Location": f"/api/containers/{answered.body['id']}"}

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
 import pydantic_core
@@ -13,6 +13,7 @@ from chalice.app import Chalice, Request, Response
 from chalicelib.domain.errors import BerthError, BodyTooLarge, InvalidRequest, Unauthorized, UnsupportedMediaType
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
+from chalicelib.services.rates import Rates
 from chalicelib.services.tokens import Tokens
 
 log = logging.getLogger("berth.http")
@@ -27,7 +28,15 @@ _EVERY_ANSWER = {
     "Strict-Transport-Security": "max-age=63072000",
 }
 
-Services = TypeVar("Services")
+
+class Rated(Protocol):
+    """What views are given: whatever else they need, how often is too often."""
+
+    @property
+    def rates(self) -> Rates: ...
+
+
+Services = TypeVar("Services", bound=Rated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +49,26 @@ class Call:
     query: Mapping[str, str]
     address: str
     request_id: str
+    rates: Rates
 
-    def caller(self, tokens: Tokens, scope: Scope) -> Caller:
-        """Who calls, with that scope; Unauthorized or InsufficientScope."""
-        caller = tokens.caller(bearer(self.headers.get("authorization")))
+    def caller(self, tokens: Tokens, scope: Scope, *, counted: bool = True) -> Caller:
+        """Who calls, with that scope; Unauthorized, RateLimited or InsufficientScope.
+
+        Not `counted` is only what has a rate of its own.
+        """
+        try:
+            caller = tokens.caller(bearer(self.headers.get("authorization")))
+        except Unauthorized:
+            self.anybody()
+            raise
+        if counted or not caller.may(scope):
+            self.rates.request(caller)
         caller.require(scope)
         return caller
+
+    def anybody(self) -> None:
+        """A call that needs no token, or has no good one: RateLimited when its address makes too many of them."""
+        self.rates.unauthenticated(self.address)
 
     def document(self) -> dict[str, object]:
         """The body as a JSON object; UnsupportedMediaType, BodyTooLarge or InvalidRequest."""
@@ -82,7 +105,8 @@ def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Cal
         raise RuntimeError("views answer requests only")
     request_id = request.context.get("requestId", "")
     try:
-        answered = view(_call(request, request_id), services())
+        given = services()
+        answered = view(_call(request, request_id, given.rates), given)
     except BerthError as error:
         answered = refusal(error)
         if answered.status >= 500:
@@ -93,7 +117,7 @@ def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Cal
     return _response(answered, request_id)
 
 
-def _call(request: Request, request_id: str) -> Call:
+def _call(request: Request, request_id: str, rates: Rates) -> Call:
     identity = request.context.get("identity") or {}
     return Call(
         headers={name.lower(): value for name, value in request.headers.items()},
@@ -102,6 +126,7 @@ def _call(request: Request, request_id: str) -> Call:
         query=dict(request.query_params or {}),
         address=identity.get("sourceIp", ""),
         request_id=request_id,
+        rates=rates,
     )
 
 

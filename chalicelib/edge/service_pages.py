@@ -38,28 +38,33 @@ def tiers(call: Call, api: Api) -> Answer:
     return Answer(200, {"tiers": rows, "count": len(rows)})
 
 
-def health(_call: Call, _api: Api) -> Answer:
+def health(call: Call, _api: Api) -> Answer:
     """`GET /health`: this function runs; needs no token."""
+    call.anybody()
     return Answer(200, {"status": "ok"})
 
 
-def version(_call: Call, _api: Api) -> Answer:
+def version(call: Call, _api: Api) -> Answer:
     """`GET /version`: needs no token."""
+    call.anybody()
     return Answer(200, {"name": "berth", "version": VERSION})
 
 
-def openapi(_call: Call, _api: Api) -> Answer:
+def openapi(call: Call, _api: Api) -> Answer:
     """`GET /openapi.json`: needs no token."""
+    call.anybody()
     return Answer(200, _published("openapi.json"))
 
 
-def asyncapi(_call: Call, _api: Api) -> Answer:
+def asyncapi(call: Call, _api: Api) -> Answer:
     """`GET /asyncapi.json`: needs no token."""
+    call.anybody()
     return Answer(200, _published("asyncapi.json"))
 
 
-def docs(_call: Call, _api: Api) -> Answer:
+def docs(call: Call, _api: Api) -> Answer:
     """`GET /docs`: the API for reading; needs no token."""
+    call.anybody()
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
     return Answer(200, _published("docs.html"), headers)

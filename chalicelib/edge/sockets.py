@@ -15,6 +15,7 @@ from chalicelib.domain.errors import BerthError, OriginNotAllowed, Unauthorized
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
 from chalicelib.edge.http import bearer
+from chalicelib.services.rates import Rates
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.tokens import Tokens
 
@@ -30,12 +31,14 @@ class Doorkeeper:
     tokens: Tokens
     subscriptions: Subscriptions
     origins: tuple[str, ...]
+    rates: Rates
 
 
 @dataclass(frozen=True, slots=True)
 class _Handshake:
     headers: Mapping[str, str]
     query: Mapping[str, str]
+    address: str
 
     @property
     def protocols(self) -> list[str]:
@@ -47,7 +50,7 @@ def connect(event: WebsocketEvent, doorkeeper: Doorkeeper) -> Response:
     handshake = _handshake(event.to_dict())
     try:
         _check_origin(handshake, doorkeeper.origins)
-        caller = _caller(handshake, doorkeeper.tokens)
+        caller = _admitted(handshake, doorkeeper)
         caller.require(Scope.READ)
         doorkeeper.subscriptions.open(caller, event.connection_id)
     except BerthError as error:
@@ -70,7 +73,8 @@ def disconnect(event: WebsocketEvent, subscriptions: Subscriptions) -> None:
 
 def _handshake(raw: dict[str, Any]) -> _Handshake:
     headers = {name.lower(): value for name, value in (raw.get("headers") or {}).items()}
-    return _Handshake(headers, raw.get("queryStringParameters") or {})
+    identity = raw.get("requestContext", {}).get("identity") or {}
+    return _Handshake(headers, raw.get("queryStringParameters") or {}, identity.get("sourceIp", ""))
 
 
 def _check_origin(handshake: _Handshake, allowed: tuple[str, ...]) -> None:
@@ -78,6 +82,17 @@ def _check_origin(handshake: _Handshake, allowed: tuple[str, ...]) -> None:
     origin = handshake.headers.get("origin")
     if origin is not None and origin not in allowed:
         raise OriginNotAllowed
+
+
+def _admitted(handshake: _Handshake, doorkeeper: Doorkeeper) -> Caller:
+    """The caller, counted by token; a refusal is counted by address. RateLimited comes before the rest."""
+    try:
+        caller = _caller(handshake, doorkeeper.tokens)
+    except Unauthorized:
+        doorkeeper.rates.unauthenticated(handshake.address)
+        raise
+    doorkeeper.rates.request(caller)
+    return caller
 
 
 def _caller(handshake: _Handshake, tokens: Tokens) -> Caller:

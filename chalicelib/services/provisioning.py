@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
 from chalicelib.contract.commands import Command, Create, Power, Settle
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import never_placed, overdue, validating
+from chalicelib.domain.announcements import never_placed, overdue, too_many_pulls, validating
 from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     AgentRefused,
@@ -14,6 +14,7 @@ from chalicelib.domain.errors import (
     HostFull,
     NoCapacity,
     NotFound,
+    RateLimited,
     RetryLater,
     StaleWrite,
 )
@@ -22,6 +23,7 @@ from chalicelib.domain.placement import Wish, choose_host
 from chalicelib.domain.specs import spec_of
 from chalicelib.ports import Agents, Clock, ContainerStore, EventQueue, HostStore, Ids
 from chalicelib.services.inventories import Settlement
+from chalicelib.services.rates import Pulls
 
 log = logging.getLogger("berth.provisioning")
 
@@ -43,6 +45,7 @@ class Provisioning:
     events: EventQueue
     clock: Clock
     ids: Ids
+    pulls: Pulls
 
     def carry_out(self, command: Command, attempt: int) -> None:
         """Do what the command asks; `attempt` counts deliveries from 1. RetryLater when it must come again."""
@@ -72,7 +75,11 @@ class Provisioning:
         self.events.send(validating(container, now))  # on every attempt; applied once
         refused: set[str] = set()
         for _ in range(PLACE_TRIES):
-            container, host = self._placed(container, refused, attempt)
+            try:
+                container, host = self._placed(container, refused, attempt)
+            except RateLimited as limited:
+                self.events.send(too_many_pulls(container, now, limited.retry_after))
+                return
             if self._handed_over(container, host, attempt):
                 return
             refused.add(host.id)
@@ -98,9 +105,18 @@ class Provisioning:
         now = self.clock.now()
         wish = Wish(container.resources, container.image_reference, frozenset(refused))
         host = choose_host(self.hosts.samples(self.ids.choice), wish, now, self.ids.choice)
+        self._check_pull(container, host)
         placed = self.containers.place(container, host, now)
         log.info("container placed", extra={"container": container.id, "host": host.id})
         return placed, host
+
+    def _check_pull(self, container: Container, host: Host) -> None:
+        """A user's own image that the host would have to pull counts against the hour; RateLimited when it is full."""
+        if not container.custom or host.has(container.image_reference):
+            return
+        wait = self.pulls.wait_for(container.user_id, container.id)
+        if wait:
+            raise RateLimited(wait)
 
     def _handed_over(self, container: Container, host: Host, attempt: int) -> bool:
         """True when the agent has it; False when it refused for certain and another host may be tried."""

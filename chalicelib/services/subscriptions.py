@@ -10,10 +10,11 @@ from chalicelib.contract.model import rfc3339
 from chalicelib.domain import catalogue
 from chalicelib.domain.connection import LIFETIME, Connection
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import ConnectionGone, NotFound, RetryLater
+from chalicelib.domain.errors import ConnectionGone, NotFound, RateLimited, RetryLater
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body, listing
 from chalicelib.ports import Clock, ConnectionStore, ContainerStore, EventQueue, Sockets
+from chalicelib.services.rates import Limiter
 
 log = logging.getLogger("berth.subscriptions")
 
@@ -36,6 +37,7 @@ class Subscriptions:
     sockets: Sockets
     clock: Clock
     limit: int
+    frames: Limiter
 
     def open(self, caller: Caller, connection_id: str) -> None:
         """Keep the connection and ask for its list; RateLimited when the user has too many.
@@ -103,9 +105,17 @@ class Subscriptions:
             self.sockets.close(connection_id)
             return
         try:
-            self._answer(connection, _kind(text))
+            self._counted(connection, text)
         except ConnectionGone:
             self.connections.forget(connection)
+
+    def _counted(self, connection: Connection, text: str) -> None:
+        try:
+            self.frames.count(connection.id)
+        except RateLimited:
+            self._strike(connection, "too many frames a second", RateLimited.code)
+            return
+        self._answer(connection, _kind(text))
 
     def _answer(self, connection: Connection, kind: str | None) -> None:
         if kind == "ping":
@@ -113,19 +123,18 @@ class Subscriptions:
         elif kind == "list":
             self._reply(connection, self._list_frame(connection, self.containers.of_user(connection.user_id)))
         else:
-            self._bad_frame(connection)
+            self._strike(connection, 'expected a JSON object with "type": "ping" or "list"', "bad_frame")
 
     def _reply(self, connection: Connection, text: str) -> None:
         if connection.strikes:
             self.connections.strike(connection, 0)
         self.sockets.send(connection.id, text)
 
-    def _bad_frame(self, connection: Connection) -> None:
+    def _strike(self, connection: Connection, error: str, code: str) -> None:
         """Counted before it is answered, so that a client that waits for answers is counted rightly."""
         strikes = connection.strikes + 1
         self.connections.strike(connection, strikes)
-        error = 'expected a JSON object with "type": "ping" or "list"'
-        self.sockets.send(connection.id, _text({"type": "error", "error": error, "code": "bad_frame"}))
+        self.sockets.send(connection.id, _text({"type": "error", "error": error, "code": code}))
         if strikes >= STRIKES:
             log.info("connection closed after bad frames", extra={"connection": connection.id})
             self.connections.forget(connection)

@@ -17,6 +17,7 @@ from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
+from chalicelib.services.rates import Limit, Limiter, Pulls, Rates
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
@@ -24,6 +25,7 @@ from chalicelib.services.tokens import Tokens
 from tests.builders import PLENTY, a_report
 from tests.fakes.clock import FakeClock, FakeIds
 from tests.fakes.ledger import MemoryLedger
+from tests.fakes.rates import MemoryRates
 from tests.fakes.stores import MemoryConnections, MemoryContainers, MemoryHosts, MemoryTokens
 
 
@@ -123,10 +125,21 @@ class World:
             self.hosts.enrol(f"host-{number}", public_key_of(HOST_KEY))
             self.hosts.heartbeat(f"host-{number}", a_report(), self.clock.now())
         self.lifecycle = Lifecycle(self.containers, self.commands, self.clock, self.ids, PLENTY)
-        self.provisioning = Provisioning(self.containers, self.hosts, self.agents, self.events, self.clock, self.ids)
+        self.rate_store = MemoryRates()
+        self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
+        pulls = Pulls(self.rate_store, self.clock, per_hour=5)
+        self.provisioning = Provisioning(
+            self.containers, self.hosts, self.agents, self.events, self.clock, self.ids, pulls
+        )
         self.tokens = Tokens(self.tokens_store, self.connections, self.sockets, self.clock, self.ids, 5)
         self.subscriptions = Subscriptions(
-            self.connections, self.containers, self.events, self.sockets, self.clock, limit=10
+            self.connections,
+            self.containers,
+            self.events,
+            self.sockets,
+            self.clock,
+            limit=10,
+            frames=self._limiter("frames", 50, 1),
         )
         self.fanout = FanOut(self.connections, self.sockets, self.clock)
         self.status = StatusWriter(
@@ -141,6 +154,9 @@ class World:
         self.leases = Leases(self.containers, self.hosts, self.events, self.clock)
         self.sweep = Sweep(self.containers, self.commands, self.events, self.clock)
         self.ledger = MemoryLedger(self.containers, self.hosts, self.connections)
+
+    def _limiter(self, kind: str, most: int, seconds: int) -> Limiter:
+        return Limiter(Limit(kind, most, seconds, stride=10), self.rate_store, self.clock)
 
     def from_host(self, event: Event, host_id: str = "host-1") -> None:
         """Have the status writer record an event that this host signed."""

@@ -15,7 +15,14 @@ from infra.ground.engine import Engine
 from infra.local.berth import Berth, BerthSettings, running_berth
 from tests.engines import DATA
 
-RATES = {"BERTH_CREATES_PER_SECOND": "10000", "BERTH_CREATES_PER_MINUTE": "10000", "BERTH_GUESTS_PER_DAY": "1000"}
+RATES = {
+    "BERTH_CREATES_PER_SECOND": "10000",
+    "BERTH_CREATES_PER_MINUTE": "10000",
+    "BERTH_GUESTS_PER_DAY": "1000",
+    "BERTH_REQUESTS_PER_MINUTE": "100000",
+    "BERTH_UNAUTHENTICATED_PER_MINUTE": "100000",
+    "BERTH_PULLS_PER_HOUR": "1000",
+}
 QUICK = ("--look-seconds", "1", "--heartbeat-seconds", "2", "--pull-seconds", "5")
 PATIENCE_SECONDS = 60
 
