@@ -1,6 +1,6 @@
 """Where a container goes: groups of hosts and a wish come in, the host to try first goes out (reliability §5.5).
 
-Power of two choices on reservations: of two random hosts with room, the emptier; a host that has the image is
+Power of choices on reservations: of a few random hosts with room, the emptiest; a host that has the image is
 preferred while it is not nearly full, one that has just failed somebody is the last choice. The reservation itself
 is a conditional write and has the last word. `docs/placement.md` shows why this and not another rule.
 """
@@ -8,7 +8,7 @@ is a conditional write and has the last word. `docs/placement.md` shows why this
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 
 from chalicelib.contract.resources import Resources
 from chalicelib.domain.errors import NoCapacity
@@ -22,6 +22,9 @@ IMAGE_BONUS = 0.15
 
 FAILING_PENALTY = 1.0
 """Every host that did not fail wins over one that did."""
+
+CHOICES = 4
+"""Hosts compared: two of each of two groups, which is no more to read than one of each."""
 
 MOST_GROUPS = 8
 """Groups looked at before it is said that there is no room; a retry of the command looks at others."""
@@ -38,22 +41,25 @@ class Wish:
 
 
 def choose_host(groups: Iterable[Sequence[Host]], wish: Wish, now: datetime, choice: Callable[[int], int]) -> Host:
-    """The better of two random hosts with room, or NoCapacity; `choice(n)` gives a number from 0 to n - 1.
+    """The best of four random hosts with room, or NoCapacity; `choice(n)` gives a number from 0 to n - 1.
 
     Of two groups where there are two, since groups are of unequal size and one alone would fill unevenly; no more
     are asked for than are needed.
     """
-    firsts: list[Host] = []
-    seconds: list[Host] = []
+    drawn: list[Host] = []
+    looked_at: list[Iterator[Host]] = []
+    with_room = 0
     for group in islice(groups, MOST_GROUPS):
-        pair = list(islice(_fitting(group, wish, now, choice), 2))
-        firsts += pair[:1]
-        seconds += pair[1:]
-        if len(firsts) == 2:
+        looked_at.append(_fitting(group, wish, now, choice))
+        found = list(islice(looked_at[-1], CHOICES // 2))
+        drawn += found
+        with_room += bool(found)
+        if with_room == 2:
             break
-    if not firsts:
+    drawn += islice(chain.from_iterable(looked_at), CHOICES - len(drawn))
+    if not drawn:
         raise NoCapacity("no host has room")
-    return min((firsts + seconds)[:2], key=lambda host: cost(host, wish.image, now))
+    return min(drawn, key=lambda host: cost(host, wish.image, now))
 
 
 def _fitting(group: Sequence[Host], wish: Wish, now: datetime, choice: Callable[[int], int]) -> Iterator[Host]:
