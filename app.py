@@ -153,4 +153,4 @@ def status(event: SQSEvent) -> None:
 @app.schedule("rate(1 minute)")
 def sweep(event: CloudWatchEvent) -> None:
     wiring.sweep().run()
-    wiring.leases().run()
+    wiring.leases().run(wiring.settings().sweep_seconds)

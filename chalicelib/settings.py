@@ -40,6 +40,8 @@ class Settings:
     """Requests that a process counts by itself before it tells the others (`services/rates.py`)."""
     connections_per_user: int
     host_shards: int
+    sweep_seconds: int
+    """How long one run of the sweeper watches leases; 0 = one look."""
     allowed_origins: tuple[str, ...]
 
     @classmethod
@@ -66,6 +68,7 @@ class Settings:
             rate_stride=read.number("RATE_STRIDE", 10),
             connections_per_user=read.number("CONNECTIONS_PER_USER", 10),
             host_shards=read.number("HOST_SHARDS", 1),
+            sweep_seconds=read.number("SWEEP_SECONDS", 0),
             allowed_origins=tuple(read.text("ALLOWED_ORIGINS", "").split()),
         )
 

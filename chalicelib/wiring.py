@@ -38,7 +38,13 @@ from chalicelib.services.sweep import Sweep
 from chalicelib.services.tokens import Tokens
 from chalicelib.settings import Settings
 
-CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+LEASES_WIDTH = 16
+CLIENT_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=LEASES_WIDTH,
+)
 
 CLOCK = SystemClock()
 IDS = SystemIds()
@@ -228,7 +234,7 @@ def status_writer() -> StatusWriter:
 
 @cache
 def leases() -> Leases:
-    return Leases(containers(), hosts(), events(), CLOCK)
+    return Leases(containers(), hosts(), events(), CLOCK, width=LEASES_WIDTH)
 
 
 @cache
