@@ -180,14 +180,25 @@ def _failed(draft: _Draft, event: Failed) -> _Draft | Ignored:
 
 
 def _stopped(draft: _Draft, event: Stopped) -> _Draft | Ignored:
-    """A host that is lost has confirmed nothing: when it is back, what is pending is still asked of it."""
-    confirmed = event.cause.code is not Code.HOST_LOST and draft.confirm(Verb.STOP)
+    """A host that is lost has confirmed nothing: when it is back, what is pending is still asked of it.
+
+    One whose engine failed has answered, whatever was asked for.
+    """
+    failed = event.cause.code is Code.ENGINE_ERROR
+    answers = tuple(Verb) if failed else (Verb.STOP,)
+    confirmed = event.cause.code is not Code.HOST_LOST and draft.confirm(*answers)
     if not draft.may(Status.STOPPED):
-        return draft if confirmed else Ignored("cannot stop from here")
+        return _still_stopped(draft, event, failed=failed) if confirmed else Ignored("cannot stop from here")
     draft.set(status=Status.STOPPED, stopped_because=event.cause)
     draft.rest()
     draft.follow()
     return draft.frame("stopped", _ended_item(event))
+
+
+def _still_stopped(draft: _Draft, event: Stopped, *, failed: bool) -> _Draft:
+    """What was asked for is answered, and nothing changed: that is told only when more was hoped for."""
+    draft.follow()
+    return draft.frame("updated", lambda d: _updated(d.after, error=event.cause)) if failed else draft
 
 
 def _started(draft: _Draft, event: Started) -> _Draft | Ignored:

@@ -245,3 +245,23 @@ def test_a_power_action_leaves_a_new_container_alone() -> None:
 
     assert world.agents.powered == []
     assert again(world, container).wanted is Status.RUNNING
+
+
+def test_a_host_whose_engine_failed_has_answered_whatever_was_asked_for() -> None:
+    world = World()
+    heard = subscribed(world)
+    restarting, starting = running(world), running(world)
+    world.from_host(stopped(starting))
+    ask(world, restarting, Verb.RESTART)
+    ask(world, starting, Verb.START)
+    heard.clear()
+
+    world.from_host(stopped(restarting, Code.ENGINE_ERROR))
+    world.from_host(stopped(starting, Code.ENGINE_ERROR))
+
+    for container in (restarting, starting):
+        now = again(world, container)
+        assert (now.status, now.wanted, now.pending_power) == (Status.STOPPED, Status.STOPPED, None)
+    assert [frame["type"] for frame in heard] == ["stopped", "updated"]
+    assert heard[1]["container"]["error"]["code"] == "engine_error"
+    assert swept(world) == 0
