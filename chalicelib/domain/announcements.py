@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Stopped
+from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Started, Stopped
 from chalicelib.contract.statuses import PROGRESS, Stage
 from chalicelib.domain.container import Container
 
@@ -39,6 +39,11 @@ def lost_creating(container: Container, now: datetime) -> Failed:
 def lost_running(container: Container, now: datetime) -> Stopped:
     """Its host fell silent while it ran."""
     return Stopped(**_about(container, now), cause=_host_lost())
+
+
+def alive_after_all(container: Container, now: datetime) -> Started:
+    """Its host was thought lost, but has it running."""
+    return Started(**_about(container, now), started_at=container.started_at or now)
 
 
 def never_placed(container: Container, now: datetime) -> Removed:

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from chalicelib.contract.agent_api import Held
+from chalicelib.contract.causes import Code
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.container import Container
 
@@ -30,3 +32,10 @@ def verdict(record: Container | None, host_id: str, generation: int, *, known: b
     if record.host_id != host_id:
         return Verdict.REMOVE
     return Verdict.KEEP if known or record.generation != generation else Verdict.ADOPT
+
+
+def wrongly_lost(record: Container, host_id: str, held: Held) -> bool:
+    """Whether the record was stopped because its host was thought lost, while its container runs there as wanted."""
+    lost = record.stopped_because is not None and record.stopped_because.code is Code.HOST_LOST
+    here = (record.host_id, record.generation) == (host_id, held.generation)
+    return record.status is Status.STOPPED and lost and here and held.running and held.step is not None

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from chalicelib.contract.agent_api import Held, Removal
 from chalicelib.contract.commands import Settle
-from chalicelib.contract.events import Inventory
+from chalicelib.contract.events import Inventory, Started
+from chalicelib.domain.announcements import alive_after_all
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, NotFound
-from chalicelib.domain.inventory import Verdict, verdict
+from chalicelib.domain.inventory import Verdict, verdict, wrongly_lost
 from chalicelib.domain.specs import spec_of
 from chalicelib.ports import Agents, Clock, CommandQueue, ContainerStore, HostStore
 
@@ -32,6 +33,19 @@ class Inventories:
     def compare(self, inventory: Inventory) -> int:
         """Ask about each container that no record wants so; how many. Busy when the inventory must come again."""
         return sum(self._compare(inventory.host_id, held) for held in inventory.containers)
+
+    def alive(self, inventory: Inventory) -> list[Started]:
+        """Of what runs on its host, but is recorded as lost with it, that it has started again.
+
+        The lease may have ended although the host was well, because its messages waited: then it does not know that
+        it has to tell again what runs.
+        """
+        found = [(_record(self.containers, each.user_id, each.container_id), each) for each in inventory.containers]
+        return [
+            alive_after_all(record, self.clock.now())
+            for record, held in found
+            if record is not None and wrongly_lost(record, inventory.host_id, held)
+        ]
 
     def _compare(self, host_id: str, held: Held) -> bool:
         record = _record(self.containers, held.user_id, held.container_id)

@@ -56,6 +56,8 @@ class StatusWriter:
         if signer != event.host_id:
             raise UntrustedEvent("a host may only speak for itself")
         self.inventories.compare(event)
+        for started in self.inventories.alive(event):
+            self._about_container(started, CONTROL_PLANE)
 
     def _list(self, event: ListRequested, signer: str) -> None:
         if signer != CONTROL_PLANE:

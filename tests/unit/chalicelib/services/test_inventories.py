@@ -1,13 +1,17 @@
 """M9 over fakes: what no live record wants on a host is removed, what one wants there is never touched."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.contract.agent_api import Held
+from chalicelib.contract.causes import Code
 from chalicelib.contract.commands import Settle
-from chalicelib.contract.events import Inventory, Removed
+from chalicelib.contract.events import Inventory, Removed, Stopped
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.announcements import lost_running
 from chalicelib.domain.errors import Busy, UntrustedEvent
 from tests.builders import NOW, USER, a_caller, a_cause, a_container, a_report, about
 from tests.fakes.world import World
@@ -169,3 +173,34 @@ def test_an_adopted_container_gets_time_and_goes_on_with_its_numbers() -> None:
     assert (spec.number, spec.generation, spec.create_seconds) == (again(world, container).number, 1, 60)
     assert spec.expires_in_seconds == (container.expires_at - world.clock.now()).total_seconds()  # type: ignore[operator]
     assert container.created_at == NOW
+
+
+def test_what_runs_but_was_lost_with_its_host_is_running_again() -> None:
+    world = World()
+    container = running(world)
+    world.from_control_plane(lost_running(container, NOW))
+    assert again(world, container).status is Status.STOPPED
+
+    tell(world, held(container.id))
+
+    assert again(world, container).status is Status.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        (Code.HOST_LOST, {"running": False}),
+        (Code.HOST_LOST, {"step": None}),
+        (Code.HOST_LOST, {"generation": 2}),
+        (Code.USER, {}),
+        (Code.EXITED, {}),
+    ],
+)
+def test_what_stopped_for_another_reason_or_does_not_run_stays_stopped(code: Code, changes: dict[str, Any]) -> None:
+    world = World()
+    container = running(world)
+    world.from_control_plane(Stopped(**about(container), cause=a_cause(code)))
+
+    tell(world, held(container.id).model_copy(update=changes))
+
+    assert again(world, container).status is Status.STOPPED
