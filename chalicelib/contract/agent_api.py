@@ -39,6 +39,8 @@ class Removal(Message):
     user_id: str
     generation: int = Field(ge=1)
     """The record's generation; the host removes this one and every lower one."""
+    number: int = Field(default=0, ge=0)
+    """Number of the last event the control plane has of this generation; a host that forgot it numbers on from here."""
 
 
 class Verb(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from starlette.applications import Starlette
 
-from chalicelib.contract.events import Heartbeat
+from chalicelib.contract.events import Heartbeat, Inventory
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.docker_engine import DockerEngine
 from infra.hostagent.firewall import Firewall, NoFirewall, resolvers_of
@@ -67,7 +67,13 @@ class Agent:
         settings = self._settings
         place = Place(settings.host_id, settings.network, cores, settings.engine_patience_seconds)
         means = Means(self._engine, self._journal, self._runtime, self._outbox.wake)
-        policy = Policy(settings.host_id, self._offer.max_containers, settings.draining)
+        policy = Policy(
+            settings.host_id,
+            self._offer.max_containers,
+            settings.draining,
+            settings.grace_seconds,
+            settings.inventory_seconds,
+        )
         return Keeper(means, Creation(means, pulls, place), policy)
 
     def application(self) -> Starlette:
@@ -121,6 +127,18 @@ class Agent:
             if now - beaten >= self._settings.heartbeat_seconds or self._changed():
                 beaten = now
                 self._beat()
+            self._take_stock()
+
+    def _take_stock(self) -> None:
+        """Inventories go past the journal: only the newest matters."""
+        try:
+            self.keeper.inventories.tell(self._send_inventory)
+        except (EngineError, QueueUnavailable) as error:
+            log.warning("inventory waits", extra={"host": self._settings.host_id, "reason": type(error).__name__})
+
+    def _send_inventory(self, inventory: Inventory) -> None:
+        host_id = inventory.host_id
+        self._outbox.send_now(inventory, f"host-{host_id}", f"inventory:{host_id}:{time.time_ns()}")
 
     def _images_now(self) -> list[str]:
         try:
@@ -155,6 +173,7 @@ class Agent:
         now = time.monotonic()
         if now - heard_at > LEASE_SECONDS:
             self.keeper.tell_again()
+            self.keeper.inventories.hurry()
         return now
 
     def _watch_engine(self) -> None:

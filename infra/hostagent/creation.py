@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from chalicelib.contract.agent_api import ContainerSpec
-from chalicelib.contract.events import Created, Failed, Progress, Ready
+from chalicelib.contract.events import Created, Failed, Progress, Ready, Started, Stopped
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
-from infra.hostagent.failures import TimedOut, cause_of
-from infra.hostagent.intents import CREATING, Intent, Step
+from infra.hostagent.failures import TimedOut, cause_of, exited
+from infra.hostagent.intents import CREATING, SETTLED, Intent, Step
 from infra.hostagent.journal import Telling
 from infra.hostagent.means import Means
-from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, NameInUse
+from infra.hostagent.ports import EngineContainer, EngineDown, EngineError, EngineRefused, NameInUse
 from infra.hostagent.profile import engine_name, profile_of
 from infra.hostagent.runtime import Flag, Runtime
 from infra.hostagent.tellings import moment, telling
@@ -82,6 +82,10 @@ class Creation:
 
     def _make(self, intent: Intent, spec: ContainerSpec, stage: "_Stage") -> None:
         patience = _Patience(intent, self._place.engine_patience_seconds, self._runtime, self.closing)
+        if intent.step is Step.ACCEPTED and spec.number:
+            intent = self._taken_over(intent, spec)
+        if intent.step in SETTLED:
+            return
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
             self._have_image(intent, spec, patience)
@@ -90,6 +94,32 @@ class Creation:
         if intent.step is Step.CREATED:
             intent = self._start(intent, patience)
         self._configure(intent, patience)
+
+    def _taken_over(self, intent: Intent, spec: ContainerSpec) -> Intent:
+        """The intent of a container that this host has made and forgotten (M9), as far as the container is.
+
+        An engine that is down is no reason to fail here, since what fails is removed: the next look comes back to it.
+        """
+        try:
+            found = self._engine.find(engine_name(spec.container_id, spec.generation))
+        except EngineDown:
+            raise Superseded from None
+        if found is None or found.going:
+            return intent
+        log.info("container taken over", extra={"container": intent.container_id, "number": spec.number})
+        step, tellings = self._as_found(intent, found)
+        taken = replace(intent, step=step, engine_id=found.engine_id)
+        return self._tell(taken, *tellings, expected=(Step.ACCEPTED,))
+
+    def _as_found(self, intent: Intent, found: EngineContainer) -> tuple[Step, list[Telling]]:
+        """What is told holds whatever the control plane had been told before; it keeps what is new to it."""
+        now = self._runtime.time()
+        if found.running:
+            ready = telling(Ready, intent, now, engine_id=found.engine_id, started_at=moment(now))
+            return Step.READY, [ready, telling(Started, intent, now, started_at=moment(now))]
+        if found.ever_ran:
+            return Step.STOPPED, [telling(Stopped, intent, now, cause=exited(found.exit_code))]
+        return Step.CREATED, [telling(Created, intent, now, engine_id=found.engine_id)]
 
     def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> None:
         if patience.ask(lambda: self._engine.has_image(spec.image)):

@@ -1,5 +1,6 @@
 """Docker Engine behind the agent's port: our words come in, SDK calls go out, their errors come back as ours."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,12 +23,16 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
 )
-from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Limits, Profile
+from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, LABEL_USER, Limits, Profile
 
 CALL_SECONDS = 30
 """An engine that takes longer than this is as good as down."""
 
 _CONFLICT = 409
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_GENERATION = re.compile(r"[1-9][0-9]{0,8}")
+_USER = re.compile(r"[!-~]{1,200}")
 
 
 class DockerEngine:
@@ -142,15 +147,7 @@ class DockerEngine:
                 found = self._api().inspect_container(engine_id)
             except NotFound:
                 return None
-        labels = found["Config"]["Labels"]
-        return EngineContainer(
-            engine_id=found["Id"],
-            container_id=labels.get(LABEL_CONTAINER, ""),
-            generation=int(labels.get(LABEL_GENERATION, 0)),
-            running=bool(found["State"]["Running"]),
-            exit_code=int(found["State"]["ExitCode"]),
-            created_at=_seconds(found["Created"]),
-        )
+        return described(found)
 
     def remove(self, engine_id: str) -> None:
         with _ours():
@@ -243,6 +240,25 @@ def _networking(api: Any, profile: Profile) -> Any:
     if profile.network is None:
         return None
     return api.create_networking_config({profile.network: api.create_endpoint_config()})
+
+
+def described(found: dict[str, Any]) -> EngineContainer:
+    """What `docker inspect` says; labels may be anybody's: an id that is none gets one by which to call it."""
+    labels = found["Config"]["Labels"]
+    state = found["State"]
+    container_id, user_id = labels.get(LABEL_CONTAINER, ""), labels.get(LABEL_USER, "")
+    generation = labels.get(LABEL_GENERATION, "")
+    return EngineContainer(
+        engine_id=found["Id"],
+        container_id=container_id if _ID.fullmatch(container_id) else f"stray-{found['Id'][:32]}",
+        generation=int(generation) if _GENERATION.fullmatch(generation) else 1,
+        running=bool(state["Running"]),
+        exit_code=int(state["ExitCode"]),
+        created_at=_seconds(found["Created"]),
+        user_id=user_id if _USER.fullmatch(user_id) else "",
+        ever_ran=state["Status"] != "created",
+        going=state["Status"] in ("removing", "dead"),
+    )
 
 
 def _seconds(timestamp: str) -> float:

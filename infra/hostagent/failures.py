@@ -39,6 +39,18 @@ _WORDS: dict[Code, str] = {
 }
 
 
+def exited(exit_code: int) -> Cause:
+    """A container whose main process has ended."""
+    message = f"the container's main process exited with code {exit_code}"
+    return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+
+
+def vanished() -> Cause:
+    """A container that somebody has removed from the engine."""
+    message = "the container was removed on its host by someone else: delete it and create it again"
+    return Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message)
+
+
 class TimedOut(Exception):
     """The creation's own deadline has passed."""
 

@@ -26,6 +26,7 @@ from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_ca
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
+from infra.hostagent.ports import EngineError
 
 log = logging.getLogger("berth.agent.http")
 
@@ -109,7 +110,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
         return JSONResponse(_shown(intent)) if intent else JSONResponse({"error": "not found"}, 404)
 
     def all_of_them(_request: Request, _body: bytes) -> Response:
-        return JSONResponse({"containers": [_shown(intent) for intent in journal.intents()]})
+        return JSONResponse(keeper.inventories.holdings().model_dump(mode="json"))
 
     def health(_request: Request) -> Response:
         return JSONResponse({"ok": True, "engine_up": keeper.relist.engine_up})
@@ -157,8 +158,9 @@ class _Guarded:
         except (ValidationError, _WrongCall):
             return JSONResponse({"error": "the call cannot be read"}, 400)
         except CallRefused as error:
-            refusal = Refusal(error=str(error), code=error.code)
-            return JSONResponse(refusal.model_dump(mode="json"), _STATUS_OF[error.code])
+            return _refused(str(error), error.code)
+        except EngineError:
+            return _refused("the host's engine does not answer", RefusalCode.ENGINE_DOWN)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -179,6 +181,10 @@ def _same_id(request: Request, container_id: str) -> None:
 def _accepted(container_id: str, generation: int) -> Response:
     accepted = Accepted(container_id=container_id, generation=generation)
     return JSONResponse(accepted.model_dump(mode="json"), 202)
+
+
+def _refused(text: str, code: RefusalCode) -> Response:
+    return JSONResponse(Refusal(error=text, code=code).model_dump(mode="json"), _STATUS_OF[code])
 
 
 def _shown(intent: Intent) -> dict[str, object]:

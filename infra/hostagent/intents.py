@@ -24,6 +24,7 @@ class Step(StrEnum):
 
 
 CREATING = (Step.ACCEPTED, Step.CREATED, Step.STARTED)
+SETTLED = (Step.READY, Step.STOPPED)
 SWITCHING = (Step.STOPPING, Step.STARTING_AGAIN, Step.RESTARTING)
 GONE = (Step.REMOVING, Step.REMOVED)
 
@@ -73,7 +74,7 @@ def accepted(spec: ContainerSpec, now: float) -> Intent:
         engine_id=None,
         deadline=now + spec.create_seconds,
         expires_at=now + spec.expires_in_seconds if spec.expires_in_seconds else None,
-        number=0,
+        number=spec.number,
         changed_at=now,
     )
 
@@ -83,13 +84,13 @@ def removing(removal: Removal, known: Intent | None, cause: Cause, now: float) -
     return Intent(
         container_id=removal.container_id,
         user_id=removal.user_id,
-        generation=max(removal.generation, known.generation if known else 0),
+        generation=removal.generation,
         spec=None,
         step=Step.REMOVING,
         cause=cause,
         engine_id=known.engine_id if known else None,
         deadline=now,
         expires_at=None,
-        number=0,
+        number=removal.number,
         changed_at=now,
     )

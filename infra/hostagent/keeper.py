@@ -11,12 +11,13 @@ from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode,
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
 from infra.hostagent.creation import Creation
-from infra.hostagent.intents import CREATING, GONE, SWITCHING, Intent, Step, accepted, removing
+from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step, accepted, removing
+from infra.hostagent.inventories import Inventories
 from infra.hostagent.means import Means
-from infra.hostagent.ports import EngineError
+from infra.hostagent.ports import EngineContainer, EngineError
 from infra.hostagent.relist import Relist
 from infra.hostagent.resizing import RESIZABLE, Resizing
-from infra.hostagent.switching import SETTLED, SWITCHABLE, Switching
+from infra.hostagent.switching import SWITCHABLE, Switching
 from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.keeper")
@@ -40,6 +41,9 @@ class Policy:
     host_id: str
     max_containers: int
     draining: bool = False
+    grace_seconds: float = 300.0
+    """A container that the control plane may not know of is left alone for this long (M9)."""
+    inventory_seconds: float = 60.0
 
 
 class Keeper:
@@ -62,6 +66,7 @@ class Keeper:
         self._expiries: dict[str, float] = {}
         self._closed = False
         self.relist = Relist(means, policy.host_id, self._poke)
+        self.inventories = Inventories(means, policy.host_id, policy.grace_seconds, policy.inventory_seconds)
 
     def resume(self) -> None:
         """Take up what an earlier process left."""
@@ -82,12 +87,12 @@ class Keeper:
         """Journal a creation and set about it, or CallRefused. The same again changes nothing."""
         with self._decisions:
             known = self._journal.get(spec.container_id)
-            if known is not None and known.step in GONE:
+            if known is not None and known.step in GONE and known.generation >= spec.generation:
                 raise CallRefused(RefusalCode.TOMBSTONE, "the container was deleted")
             if known is not None and known.generation > spec.generation:
                 raise CallRefused(RefusalCode.STALE_GENERATION, "a newer generation is known")
             if known is None or known.generation < spec.generation:
-                self._check_willing()
+                self._check_willing(spec)
                 self._accept(spec)
         self._poke(spec.container_id)
 
@@ -97,11 +102,14 @@ class Keeper:
         log.info("creation accepted", extra={"container": spec.container_id, "generation": spec.generation})
         self._watch_expiry(intent)
 
-    def _check_willing(self) -> None:
-        if self._policy.draining:
-            raise CallRefused(RefusalCode.DRAINING, "the host takes no new containers")
+    def _check_willing(self, spec: ContainerSpec) -> None:
+        """What the control plane has heard of before is here, and taken over however full the host is."""
         if not self.relist.engine_up:
             raise CallRefused(RefusalCode.ENGINE_DOWN, "the host's engine does not answer")
+        if spec.number:
+            return
+        if self._policy.draining:
+            raise CallRefused(RefusalCode.DRAINING, "the host takes no new containers")
         if self.count() >= self._policy.max_containers:
             raise CallRefused(RefusalCode.FULL, "the host is full")
 
@@ -110,9 +118,11 @@ class Keeper:
         return sum(1 for intent in self._journal.intents() if intent.step not in (*GONE, Step.FAILED))
 
     def remove(self, removal: Removal, cause: Cause = _USER) -> None:
-        """Journal that the container has to go, wherever its creation stands, and set about it."""
+        """Journal that this generation and all lower ones have to go, wherever they stand, and set about it."""
         with self._decisions:
             known = self._journal.get(removal.container_id)
+            if known is not None and known.step not in GONE and known.generation > removal.generation:
+                return  # what is left of lower generations goes at the next look
             if known is None or known.step not in GONE or known.generation < removal.generation:
                 self._journal.accept(removing(removal, known, cause, self._runtime.time()))
                 log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
@@ -193,12 +203,11 @@ class Keeper:
                 self._again.add(before.container_id)
 
     def _remove(self, intent: Intent) -> None:
-        """Remove every engine container of this id; what cannot be removed now is tried at the next look."""
+        """Remove the engine containers meant; what cannot be removed now is tried at the next look."""
         try:
-            for container in self._engine.of_host(self._policy.host_id):
-                if container.container_id == intent.container_id:
-                    self._engine.remove(container.engine_id)
-            left = [c for c in self._engine.of_host(self._policy.host_id) if c.container_id == intent.container_id]
+            for container in self._meant(intent):
+                self._engine.remove(container.engine_id)
+            left = self._meant(intent)
         except EngineError as error:
             log.warning("removal waits", extra={"container": intent.container_id, "reason": type(error).__name__})
             return
@@ -209,6 +218,11 @@ class Keeper:
         event = telling(Removed, intent, now, cause=intent.cause or _USER)
         self._journal.advance(removed, [event], expected=[Step.REMOVING])
         log.info("container removed", extra={"container": intent.container_id})
+
+    def _meant(self, intent: Intent) -> list[EngineContainer]:
+        found = self._engine.of_host(self._policy.host_id)
+        ours = [each for each in found if each.container_id == intent.container_id]
+        return [each for each in ours if each.generation <= intent.generation]
 
     def _watch_expiry(self, intent: Intent) -> None:
         """By a clock that nobody sets back: seconds left now, counted from now (I20)."""

@@ -54,6 +54,11 @@ class EngineContainer:
     exit_code: int
     created_at: float
     """Seconds since the epoch."""
+    user_id: str = ""
+    ever_ran: bool = True
+    """False when it was created and never started."""
+    going: bool = False
+    """Somebody is having it removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ LABEL = "berth.managed"
 LABEL_CONTAINER = "berth.container"
 LABEL_GENERATION = "berth.generation"
 LABEL_HOST = "berth.host"
+LABEL_USER = "berth.user"
 LABEL_SPEC = "berth.spec"
 
 
@@ -81,12 +82,13 @@ def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> P
 
 
 def _own_labels(spec: ContainerSpec, host_id: str) -> dict[str, str]:
-    digest = hashlib.sha256(spec.model_dump_json(exclude={"create_seconds", "expires_in_seconds"}).encode())
+    digest = hashlib.sha256(spec.model_dump_json(exclude={"create_seconds", "expires_in_seconds", "number"}).encode())
     return {
         LABEL: "true",
         LABEL_CONTAINER: spec.container_id,
         LABEL_GENERATION: str(spec.generation),
         LABEL_HOST: host_id,
+        LABEL_USER: spec.user_id,
         LABEL_SPEC: digest.hexdigest()[:16],
     }
 

@@ -1,4 +1,4 @@
-"""Wanted and found compared: the journal and the engine come in; what ended is told, what nobody wants is removed (M5).
+"""Wanted and found compared: journal and engine come in; what ended is told, what the journal knows unwanted goes (M5).
 
 The engine's own words make it quick; looking makes it true.
 """
@@ -9,16 +9,13 @@ from dataclasses import replace
 
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
-from infra.hostagent.intents import CREATING, SWITCHING, Intent, Step
+from infra.hostagent.failures import exited, vanished
+from infra.hostagent.intents import CREATING, SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
-from infra.hostagent.switching import SETTLED
 from infra.hostagent.tellings import telling
 
 log = logging.getLogger("berth.agent.relist")
-
-GRACE_SECONDS = 300.0
-"""A container of ours that nobody wants is left alone for this long (M9)."""
 
 TOMBSTONE_SECONDS = 24 * 3600.0
 """How long a deleted id is remembered and refused (M8)."""
@@ -75,8 +72,8 @@ class Relist:
             self._poke(intent.container_id)
         if intent.step is Step.READY:
             here = [c for c in found if (c.container_id, c.generation) == (intent.container_id, intent.generation)]
-            if not here:
-                self._ended(intent, _vanished())
+            if not here or here[0].going:
+                self._ended(intent, vanished())
             elif not here[0].running:
                 self._ended(intent, self._why(intent, here[0].exit_code))
 
@@ -96,14 +93,13 @@ class Relist:
         if exit_code == _KILLED and self._runtime.time() - killed_at < OOM_WINDOW_SECONDS:
             message = "the container used more memory than it was granted: create it with more"
             return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
-        message = f"the container's main process exited with code {exit_code}"
-        return Cause(code=Code.EXITED, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
+        return exited(exit_code)
 
     def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
-        """Remove a container of ours that nobody wants: known ones now, unknown ones after grace."""
+        """Remove a container that the journal knows nobody wants; of others the inventory asks (I15)."""
         if intent is None:
-            unwanted = self._runtime.time() - container.created_at > GRACE_SECONDS
-        elif container.generation == intent.generation:
+            return
+        if container.generation == intent.generation:
             unwanted = intent.step in (Step.FAILED, Step.REMOVED)
         else:
             unwanted = container.generation < intent.generation
@@ -113,8 +109,3 @@ class Relist:
                 self._engine.remove(container.engine_id)
             except EngineError:
                 return
-
-
-def _vanished() -> Cause:
-    message = "the container was removed on its host by someone else: delete it and create it again"
-    return Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message)

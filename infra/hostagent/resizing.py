@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import ResizeCall
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Resized
-from infra.hostagent.intents import CREATING, Intent
+from infra.hostagent.intents import CREATING, SETTLED, Intent
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError
 from infra.hostagent.profile import limits_of
-from infra.hostagent.switching import SETTLED, SWITCHABLE
+from infra.hostagent.switching import SWITCHABLE
 from infra.hostagent.tellings import telling
 
 log = logging.getLogger("berth.agent.resizing")

@@ -25,6 +25,8 @@ class Settings:
     heartbeat_seconds: float
     look_seconds: float
     engine_patience_seconds: float
+    grace_seconds: float
+    inventory_seconds: float
     resolv_conf: Path
 
     @property
@@ -57,6 +59,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument(
         "--engine-patience-seconds", type=float, default=45.0, help="how long a creation waits for a silent engine"
     )
+    serve.add_argument(
+        "--grace-seconds", type=float, default=300.0, help="age before the control plane is asked about a container"
+    )
+    serve.add_argument("--inventory-seconds", type=float, default=60.0, help="between two inventories")
     serve.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the engine's resolvers")
     return parser.parse_args(arguments)
 
@@ -81,5 +87,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         heartbeat_seconds=parsed.heartbeat_seconds,
         look_seconds=parsed.look_seconds,
         engine_patience_seconds=parsed.engine_patience_seconds,
+        grace_seconds=parsed.grace_seconds,
+        inventory_seconds=parsed.inventory_seconds,
         resolv_conf=parsed.resolv_conf,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
-from infra.hostagent.intents import SWITCHING, Intent, Step
+from infra.hostagent.intents import SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError
 from infra.hostagent.tellings import moment, telling
@@ -18,7 +18,6 @@ STOP_SECONDS = 10
 
 STEP_OF = {Verb.START: Step.STARTING_AGAIN, Verb.STOP: Step.STOPPING, Verb.RESTART: Step.RESTARTING}
 
-SETTLED = (Step.READY, Step.STOPPED)
 SWITCHABLE = (*SETTLED, *SWITCHING)
 
 _BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="stopped by its user")

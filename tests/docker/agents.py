@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, ResizeCall, Verb
-from chalicelib.contract.events import AboutContainer, Heartbeat
+from chalicelib.contract.agent_api import ContainerSpec, Held, PowerCall, Removal, ResizeCall, Verb
+from chalicelib.contract.events import AboutContainer, Heartbeat, Inventory
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import Engine
@@ -38,6 +38,7 @@ class RunningAgent:
     host_id: str = field(default_factory=lambda: f"h{uuid.uuid4().hex[:6]}")
     events: list[AboutContainer] = field(default_factory=list)
     heartbeats: list[Heartbeat] = field(default_factory=list)
+    inventories: list[Inventory] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         with socket.socket() as probe:
@@ -133,8 +134,14 @@ class RunningAgent:
             event = unseal(envelope, key)
             if isinstance(event, Heartbeat):
                 self.heartbeats.append(event)
+            elif isinstance(event, Inventory):
+                self.inventories.append(event)
             elif not any(each == event for each in self.events):
                 self.events.append(event)  # type: ignore[arg-type]
+
+    def held(self, container_id: str) -> list[Held]:
+        """What its inventories so far say of a container."""
+        return [held for each in self.inventories for held in each.containers if held.container_id == container_id]
 
     def about(self, container_id: str) -> list[Any]:
         """Its events so far, each once."""

@@ -62,11 +62,13 @@ def test_a_container_is_created_found_started_and_removed(bench: Bench) -> None:
 
     created = bench.engine.find(profile.name)
     assert created is not None
-    assert (created.engine_id, created.running) == (engine_id, False)
+    assert (created.engine_id, created.running, created.ever_ran, created.going) == (engine_id, False, False, False)
+    assert created.user_id == a_spec().user_id
     bench.engine.start(engine_id)
     bench.engine.start(engine_id)
     [running] = bench.engine.of_host(bench.host_id)
     assert (running.engine_id, running.running, running.generation) == (engine_id, True, 1)
+    assert running.ever_ran
     assert bench.engine.answers(engine_id)
     bench.engine.remove(engine_id)
     bench.engine.remove(engine_id)
@@ -97,7 +99,7 @@ def test_a_stopped_container_is_not_running_and_may_start_again(bench: Bench) ->
     bench.engine.start(engine_id)
 
     bench.engine.stop(engine_id, 5)
-    assert [each.running for each in bench.engine.of_host(bench.host_id)] == [False]
+    assert [(each.running, each.ever_ran) for each in bench.engine.of_host(bench.host_id)] == [(False, True)]
     bench.engine.stop(engine_id, 5)
     bench.engine.start(engine_id)
 

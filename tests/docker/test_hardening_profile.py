@@ -75,6 +75,7 @@ def test_names_labels_and_environment_are_the_users_and_ours(agent: RunningAgent
     assert labels["team"] == "a"
     assert labels["berth.container"] == first
     assert labels["berth.generation"] == "1"
+    assert labels["berth.user"] == a_spec().user_id
     assert labels["berth.host"] == agent.host_id
 
 

@@ -17,7 +17,7 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
 )
-from infra.hostagent.profile import LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, Limits, Profile
+from infra.hostagent.profile import LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, LABEL_USER, Limits, Profile
 
 
 @dataclass
@@ -83,7 +83,14 @@ class FakeEngine:
             labels = profile.container["labels"]
             engine_id = f"{next(self._ids):064x}"
             container = EngineContainer(
-                engine_id, labels[LABEL_CONTAINER], int(labels[LABEL_GENERATION]), False, 0, self.now()
+                engine_id=engine_id,
+                container_id=labels[LABEL_CONTAINER],
+                generation=int(labels[LABEL_GENERATION]),
+                running=False,
+                exit_code=0,
+                created_at=self.now(),
+                user_id=labels[LABEL_USER],
+                ever_ran=False,
             )
             self.rows[engine_id] = (profile, container)
             self.limits[engine_id] = Limits(profile.host_config["mem_limit"], profile.host_config["nano_cpus"])
@@ -99,7 +106,7 @@ class FakeEngine:
         self._called("start")
         with self._lock:
             profile, container = self._row(engine_id)
-            self.rows[engine_id] = (profile, replace(container, running=True))
+            self.rows[engine_id] = (profile, replace(container, running=True, ever_ran=True))
         self._answered("start")
 
     def stop(self, engine_id: str, seconds: int) -> None:

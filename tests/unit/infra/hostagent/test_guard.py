@@ -15,13 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, Verb
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, Verb
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.http import BODY_LIMIT, Guard, application
+from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.means import Means
+from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
@@ -234,17 +236,31 @@ def test_health_needs_no_token_and_tells_nothing_of_containers(caller: Caller) -
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "engine_up": True})
 
 
-def test_what_is_listed_is_what_the_host_has_heard_of(caller: Caller) -> None:
-    spec = a_spec(environment={"SECRET": "word"})
+def test_what_is_listed_is_what_is_on_the_engine_joined_with_the_journal(tmp_path: Path) -> None:
+    caller = Caller(tmp_path)
+    spec, unknown = a_spec(environment={"SECRET": "word"}), a_spec()
     caller.put(spec)
+    caller.engine.create(profile_of(unknown, HOST, "network", 1))
+    ends = time.monotonic() + 5
+    while (found := caller.journal.get(spec.container_id)) is None or found.step is not Step.READY:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
     one = caller.send("GET", path_of(spec))
     everything = caller.send("GET", "/v1/containers")
 
     assert one.json()["container_id"] == spec.container_id
-    assert spec.container_id in [each["container_id"] for each in everything.json()["containers"]]
+    holdings = Holdings.model_validate_json(everything.text)
+    assert holdings.host_id == HOST
+    steps = {held.container_id: held.step for held in holdings.containers}
+    assert steps == {spec.container_id: "ready", unknown.container_id: None}
+    assert {held.user_id for held in holdings.containers} == {spec.user_id}
     assert "word" not in everything.text
     assert caller.send("GET", "/v1/containers/unknown").status_code == 404
+    caller.engine.down = True
+    away = caller.send("GET", "/v1/containers")
+    assert (away.status_code, away.json()["code"]) == (503, "engine_down")
+    caller.keeper.close()
 
 
 def test_refusals_say_why_for_certain(tmp_path: Path) -> None:

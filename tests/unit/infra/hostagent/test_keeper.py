@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, ResizeCall, Verb
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal, ResizeCall, Verb
 from chalicelib.contract.causes import Code
 from chalicelib.contract.events import parse_event
 from chalicelib.contract.resources import Resources
@@ -220,6 +221,21 @@ def test_a_full_or_draining_host_refuses(bench: Bench) -> None:
         assert refused.value.code is code
 
 
+def test_what_somebody_removes_is_told_as_vanished_however_far_that_is(bench: Bench) -> None:
+    going, gone = bench.ready(), bench.ready()
+    by_id = {each.container_id: each.engine_id for each in bench.engine.of_host("host")}
+    profile, container = bench.engine.rows[by_id[going.container_id]]
+    bench.engine.rows[container.engine_id] = (profile, replace(container, running=False, exit_code=137, going=True))
+    del bench.engine.rows[by_id[gone.container_id]]
+
+    bench.keeper.relist.look()
+
+    told = [bench.events(spec.container_id)[-1] for spec in (going, gone)]
+    assert [event.kind for event in told] == ["stopped", "stopped"]
+    assert told[0].cause == told[1].cause
+    assert told[0].cause.code is Code.ENGINE_ERROR
+
+
 def test_what_ended_by_itself_is_told_with_its_reason(bench: Bench) -> None:
     exited, killed, vanished = (bench.ready() for _ in range(3))
     by_id = {each.container_id: each.engine_id for each in bench.engine.of_host("host")}
@@ -237,23 +253,111 @@ def test_what_ended_by_itself_is_told_with_its_reason(bench: Bench) -> None:
     assert bench.kinds(exited.container_id).count("stopped") == 1
 
 
-def test_unknown_containers_are_removed_after_their_grace_and_no_others(bench: Bench) -> None:
-    bench.ready()
-    for age, label in ((10, "young"), (301, "old")):
-        profile = profile_of(a_spec(image=IMAGE, name=label), "host", "network", 1)
-        engine_id = bench.engine.create(profile)
-        known, container = bench.engine.rows[engine_id]
-        made = time.time() - age
-        bench.engine.rows[engine_id] = (known, type(container)(**{**_fields(container), "created_at": made}))
+def test_what_the_journal_does_not_know_is_left_alone_whatever_its_age(bench: Bench) -> None:
+    engine_id = bench.engine.create(profile_of(a_spec(image=IMAGE), "host", "network", 1))
+    profile, container = bench.engine.rows[engine_id]
+    bench.engine.rows[engine_id] = (profile, replace(container, created_at=0.0))
 
     bench.keeper.relist.look()
 
-    names = sorted(profile.container["hostname"] for profile, _ in bench.engine.rows.values())
-    assert names == ["web", "young"]
+    assert list(bench.engine.rows) == [engine_id]
 
 
-def _fields(container: Any) -> dict[str, Any]:
-    return {name: getattr(container, name) for name in container.__slots__}
+def test_a_removal_takes_what_the_journal_does_not_know_up_to_its_generation(bench: Bench) -> None:
+    spec = a_spec(image=IMAGE)
+    for generation in (1, 2, 3):
+        newer = spec.model_copy(update={"generation": generation})
+        bench.engine.create(profile_of(newer, "host", "network", 1))
+
+    removal = bench.removal(spec).model_copy(update={"generation": 2, "number": 6})
+    bench.keeper.remove(removal)
+    bench.until(spec.container_id, Step.REMOVED)
+
+    assert [each.generation for each in bench.engine.of_host("host")] == [3]
+    [removed] = bench.events(spec.container_id)
+    assert (removed.kind, removed.generation, removed.number) == ("removed", 2, 7)
+
+
+def test_a_container_placed_here_anew_is_made_after_its_removal(bench: Bench) -> None:
+    spec = bench.ready()
+    bench.keeper.remove(bench.removal(spec))
+    bench.until(spec.container_id, Step.REMOVED)
+    anew = spec.model_copy(update={"generation": 2})
+
+    bench.keeper.accept(anew)
+    bench.until(spec.container_id, Step.READY)
+    bench.keeper.remove(bench.removal(spec))  # late, and of the earlier one
+    time.sleep(0.05)
+    bench.keeper.relist.look()
+
+    assert bench.journal.get(spec.container_id).step is Step.READY  # type: ignore[union-attr]
+    assert [each.generation for each in bench.engine.of_host("host")] == [2]
+
+
+def forgotten(bench: Bench, **changes: Any) -> ContainerSpec:
+    """A running container whose host has lost its journal, as the control plane tells of it."""
+    spec = bench.ready()
+    bench.keeper.close()
+    bench.journal.close()
+    (bench.folder / "journal").unlink()
+    bench.restart(**changes)
+    return spec.model_copy(update={"number": 6, "image": "gone:1"})  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("options", [{}, {"draining": True}, {"max_containers": 0}])
+def test_a_container_whose_host_forgot_it_is_taken_over_and_not_made_again(
+    bench: Bench, options: dict[str, Any]
+) -> None:
+    spec = forgotten(bench, **options)
+    bench.keeper.relist.look()
+    [before] = bench.engine.of_host("host")
+
+    bench.keeper.accept(spec)
+    bench.until(spec.container_id, Step.READY)
+    bench.keeper.relist.look()
+
+    assert bench.engine.of_host("host") == [before]
+    assert bench.engine.calls.count("create") == bench.engine.calls.count("start") == 1
+    assert [(event.kind, event.number) for event in bench.events(spec.container_id)] == [("ready", 7), ("started", 8)]
+    bench.keeper.remove(bench.removal(spec))
+    bench.until(spec.container_id, Step.REMOVED)
+    assert bench.events(spec.container_id)[-1].number == 9
+
+
+def test_a_stopped_container_that_is_taken_over_stays_stopped(bench: Bench) -> None:
+    spec = forgotten(bench)
+    [container] = bench.engine.of_host("host")
+    bench.engine.die(container.engine_id, 143)
+
+    bench.keeper.accept(spec)
+    bench.until(spec.container_id, Step.STOPPED)
+
+    assert [event.number for event in bench.events(spec.container_id)] == [7]
+    assert not bench.engine.of_host("host")[0].running
+
+
+def test_a_container_that_was_never_started_is_taken_over_and_started(bench: Bench) -> None:
+    spec = a_spec(image=IMAGE, number=3)
+    bench.engine.create(profile_of(spec, "host", "network", 1))
+
+    bench.keeper.accept(spec)
+    bench.until(spec.container_id, Step.READY)
+
+    assert bench.kinds(spec.container_id) == ["created", "progress", "progress", "ready"]
+    assert bench.engine.calls.count("create") == 1
+
+
+def test_what_is_taken_over_while_the_engine_is_away_is_not_failed_for_it(bench: Bench) -> None:
+    spec = forgotten(bench)
+    bench.engine.down = True
+    bench.keeper.accept(spec)
+    time.sleep(0.5)  # longer than a creation's patience
+    assert bench.events(spec.container_id) == []
+    bench.engine.down = False
+    bench.keeper.relist.look()
+
+    bench.until(spec.container_id, Step.READY)
+    assert len(bench.engine.of_host("host")) == 1
 
 
 def test_what_was_accepted_is_done_by_the_next_process(bench: Bench) -> None:

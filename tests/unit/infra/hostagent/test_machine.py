@@ -33,13 +33,13 @@ generations = st.integers(1, 3)
 
 
 class KeeperMachine(RuleBasedStateMachine):
-    """One host; `deleted` are ids whose delete was accepted."""
+    """One host; `deleted` are the highest generations whose delete was accepted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.engine = FakeEngine(present={"here:1"}, remote={"pulled:1"})
-        self.deleted: set[str] = set()
+        self.deleted: dict[str, int] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -69,7 +69,7 @@ class KeeperMachine(RuleBasedStateMachine):
         spec = self.spec(index, generation)
         removal = Removal(container_id=spec.container_id, user_id=spec.user_id, generation=generation)
         self.keeper.remove(removal)
-        self.deleted.add(spec.container_id)
+        self.deleted[spec.container_id] = max(generation, self.deleted.get(spec.container_id, 0))
 
     @rule(index=which, generation=generations, verb=st.sampled_from(Verb), action=st.sampled_from("abc"))
     def switch(self, index: int, generation: int, verb: Verb, action: str) -> None:
@@ -134,19 +134,21 @@ class KeeperMachine(RuleBasedStateMachine):
         assert set(found) <= set(wanted), "what is not wanted is not there"
         for key, step in wanted.items():
             assert step is Step.STOPPED or key in found, "what is ready is there"
-        assert not self.deleted & {container_id for container_id, _ in found}, "what was deleted is gone"
+        for container_id, generation in found:
+            assert generation > self.deleted.get(container_id, 0), "what was deleted is gone"
 
     @invariant()
     def events_are_numbered_without_a_gap_and_deletes_are_for_good(self) -> None:
         last: dict[tuple[str, int], int] = {}
-        gone: set[str] = set()
+        gone: dict[str, int] = {}
         for each in self.journal.outgoing(100_000):
             event: Any = parse_event(each.event)
             key = (event.container_id, event.generation)
             assert event.number == last.get(key, 0) + 1
-            assert event.kind == "removed" or event.container_id not in gone
+            assert event.kind == "removed" or event.generation > gone.get(event.container_id, 0)
             last[key] = event.number
-            gone |= {event.container_id} if event.kind == "removed" else set()
+            if event.kind == "removed":
+                gone[event.container_id] = event.generation
 
 
 KeeperMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
