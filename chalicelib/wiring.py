@@ -46,6 +46,9 @@ CLIENT_CONFIG = Config(
     max_pool_connections=LEASES_WIDTH,
 )
 
+STORE_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+"""DynamoDB: our own tries are the only ones, so that they are bounded (`dynamodb.transactions`)."""
+
 CLOCK = SystemClock()
 IDS = SystemIds()
 
@@ -69,7 +72,8 @@ def _log_as_json() -> None:
 @cache
 def _client(service: str) -> Any:
     session: Any = boto3
-    return session.client(service, region_name=settings().region, config=CLIENT_CONFIG)
+    config = STORE_CONFIG if service == "dynamodb" else CLIENT_CONFIG
+    return session.client(service, region_name=settings().region, config=config)
 
 
 @cache

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
@@ -20,7 +19,6 @@ from chalicelib.contract.statuses import Stage, Status
 from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     BerthError,
-    Busy,
     HostFull,
     KeyReused,
     LimitReached,
@@ -504,43 +502,3 @@ def test_each_promise_costs_one_call(counted: tuple[DynamoContainers, Counter[st
     store.begin_delete(change.after, NOW)
 
     assert calls == {"TransactWriteItems": 3, "GetItem": 1, "Query": 1}
-
-
-class LostAnswer:
-    """A client whose first transaction is done, and whose answer is then lost."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lost = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def transact_write_items(self, **arguments: Any) -> Any:
-        answer = self._client.transact_write_items(**arguments)
-        if not self._lost:
-            self._lost = True
-            raise ReadTimeoutError(endpoint_url="lost")
-        return answer
-
-
-def test_our_own_write_whose_answer_was_lost_is_a_success(stack: Aws, user: str) -> None:
-    store = _dynamo(stack, LostAnswer(stack.client("dynamodb")))
-    container = a_container(user_id=user, name="web")
-
-    assert store.create(container, 1, PLENTY, None, {}) is None
-    assert store.of_user(user) == [container]
-
-
-class Throttled:
-    """A client that always refuses for a passing reason."""
-
-    def transact_write_items(self, **arguments: Any) -> Any:
-        reasons = [{"Code": "ThrottlingError"} for _ in arguments["TransactItems"]]
-        response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
-        raise ClientError(response, "TransactWriteItems")
-
-
-def test_a_store_that_keeps_refusing_is_busy(stack: Aws, user: str) -> None:
-    with pytest.raises(Busy):
-        _dynamo(stack, Throttled()).create(a_container(user_id=user), LIMIT, PLENTY, None, {})

@@ -42,7 +42,7 @@ class Admission:
         ]
         if key is not None:
             writes.append(self._remember(new, key, answer))
-        refusal = transact(self.client, writes)
+        refusal = transact(self.client, writes, new.id)
         if refusal is None or refusal.found[_RECORD].get("id") == new.id:
             return None
         return self._refused(new, limit, rate, key, refusal)

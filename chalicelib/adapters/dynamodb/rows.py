@@ -3,6 +3,7 @@
 By `sk`: `container#<id>`, `name#<name>`, `quota`, `idem#<key>` and `rate#<minute>`.
 """
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ DUE_SHARDS = 16
 
 RECORDS, NAMES, QUOTA = "container#", "name#", "quota"
 
+MARK = "written_by"
+"""The member of a record that tells its last change from every other."""
+
+_ALIAS = re.compile(r"#(\w+)")
+
 
 @dataclass(frozen=True, slots=True)
 class UserRows:
@@ -26,6 +32,25 @@ class UserRows:
 
     def record(self, container: Container) -> Row:
         return self._row(container.user_id, f"{RECORDS}{container.id}")
+
+    def change(
+        self,
+        container: Container,
+        sets: str,
+        condition: str,
+        arguments: Mapping[str, Any],
+        mark: str,
+        remove: str = "",
+    ) -> dict[str, Any]:
+        """A change of some members of the record; members with reserved names are written `#name`."""
+        removing = f" REMOVE {remove}" if remove else ""
+        names = {f"#{name}": name for name in _ALIAS.findall(f"{sets} {condition}")}
+        return self.record(container).update(
+            f"SET {sets}, {MARK} = :mark{removing} ADD version :one",
+            condition,
+            {**arguments, ":mark": mark, ":one": 1},
+            names,
+        )
 
     def name(self, container: Container) -> Row:
         return self._row(container.user_id, f"{NAMES}{container.name}")
