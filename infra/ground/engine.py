@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import docker
 from docker.errors import DockerException
 
 from infra.ground.errors import NoEngine
+from infra.ground.leftovers import end_containers, end_engine
 from infra.ground.netns import NetworkNamespace
 from infra.ground.packages import Say, ensure_programs, find
 
@@ -26,7 +28,7 @@ MIRROR = "http://127.0.0.1:5000"
 """Where a private engine looks first for images of the public registry: a registry in its own namespace, if any."""
 
 _PR_SET_PDEATHSIG = 1
-_ENGINE_PROGRAMS = ("dockerd", "containerd", "containerd-shim-runc-v2", "containerd-shim", "docker-proxy")
+KEEP_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Engine:
     owned: bool
     netns: str | None
     version: str
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process, of an engine of ours."""
+        path = Path(self.url.removeprefix("unix://")).parent / "dockerd.pid"
+        return int(path.read_text()) if self.owned and path.exists() else None
 
     def client(self) -> docker.DockerClient:
         """A client of the engine; close it after use."""
@@ -52,7 +60,9 @@ def engine_at(data: Path, say: Say, *, private: bool = False) -> Iterator[Engine
         return
     engine = PrivateEngine(data)
     try:
-        yield engine.start(say)
+        started = engine.start(say)
+        engine.keep(say)
+        yield started
     finally:
         engine.stop()
 
@@ -65,14 +75,21 @@ def answering_engine() -> Engine | None:
 
 
 class PrivateEngine:
-    """A dockerd of our own, in its own network and mount namespaces; one per data folder."""
+    """A dockerd of our own, in its own network and mount namespaces; one per data folder.
+
+    The mount namespace is held by a process of its own: containers that outlive their daemon (live-restore) are
+    taken over by the next one, which must see the mounts that they were started from.
+    """
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         key = hashlib.sha256(str(self._data).encode()).hexdigest()[:6]
         self._run = Path(f"/run/berth-{key}")
         self._network = NetworkNamespace(key)
+        self._holder: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()
+        self._keeper: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -88,27 +105,61 @@ class PrivateEngine:
         self._data.mkdir(parents=True, exist_ok=True)
         self._run.mkdir(parents=True, exist_ok=True)
         self._network.create()
+        self._holder = _held_mounts()
         self._process = self._spawn()
         version = self._await()
+        if version is None:
+            self.stop()
+            raise NoEngine(f"dockerd did not start: read {self._data / 'dockerd.log'}")
         return Engine(self.url, owned=True, netns=self._network.path, version=version)
+
+    def keep(self, say: Say) -> None:
+        """From now on, start a daemon that ends again over its data; what runs in containers goes on meanwhile."""
+        self._over.clear()
+        self._keeper = threading.Thread(target=self._keep, args=(say,), daemon=True, name="engine")
+        self._keeper.start()
+
+    def _keep(self, say: Say) -> None:
+        while not self._over.wait(KEEP_SECONDS):
+            if self._process is None or self._process.poll() is None:
+                continue
+            say("the Docker engine has ended; starting it again")
+            self._forget_pids()
+            self._process = self._spawn()
+            if self._await() is None and not self._over.is_set():
+                say(f"the Docker engine did not come back: read {self._data / 'dockerd.log'}")
 
     def stop(self) -> None:
         """Stop it and what an earlier run of the same folder left; nothing of it remains but the data."""
+        self._over.set()
+        end_containers(str(self._run))
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
             _terminate(self._process)
-            self._process = None
-        self._end_leftovers()
+        if self._keeper is not None:
+            self._keeper.join()
+        end_engine(str(self._run))
+        if self._holder is not None:
+            self._holder.kill()
+            self._holder.wait()
+        self._process = self._holder = self._keeper = None
         if shutil.which("ip"):
             self._network.remove()
         shutil.rmtree(self._run, ignore_errors=True)
+
+    def _forget_pids(self) -> None:
+        """A killed process may not have been reaped yet, and a daemon does not start beside a process file of one."""
+        for path in (self._run / "dockerd.pid", self._run / "exec/containerd/containerd.pid"):
+            path.unlink(missing_ok=True)
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         config = self._run / "daemon.json"
         config.write_text(json.dumps(self._settings()))
         daemon = [find("dockerd") or "dockerd", "--config-file", str(config), "--host", self.url]
+        mounts = f"--mount=/proc/{self._holder.pid if self._holder else 1}/ns/mnt"
         with (self._data / "dockerd.log").open("ab") as log:
             return subprocess.Popen(
-                ["nsenter", f"--net={self._network.path}", "unshare", "-m", "--propagation", "slave", *daemon],
+                ["nsenter", mounts, f"--net={self._network.path}", *daemon],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -125,11 +176,13 @@ class PrivateEngine:
             "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
             "registry-mirrors": [MIRROR],
             "userland-proxy": False,
+            "live-restore": True,
             "log-level": "warn",
             "max-concurrent-downloads": 3,
         }
 
-    def _await(self) -> str:
+    def _await(self) -> str | None:
+        """Its version once it answers; None when it ended, or took too long."""
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             version = _version(self.url)
@@ -138,18 +191,19 @@ class PrivateEngine:
             if self._process is None or self._process.poll() is not None:
                 break
             time.sleep(0.05)
-        self.stop()
-        raise NoEngine(f"dockerd did not start: read {self._data / 'dockerd.log'}")
+        return None
 
-    def _end_leftovers(self) -> None:
-        """Processes of an engine whose starter died: dockerd first, so that it stops what it runs."""
-        for programs in (("dockerd",), _ENGINE_PROGRAMS):
-            pids = _processes(programs, str(self._run))
-            for pid in pids:
-                _signal(pid, signal.SIGTERM)
-            _await_end(pids)
-        for pid in _processes(_ENGINE_PROGRAMS, str(self._run)):
-            _signal(pid, signal.SIGKILL)
+
+def _held_mounts() -> "subprocess.Popen[bytes]":
+    """A process that does nothing, in a mount namespace of its own that is there when this returns."""
+    command = ["unshare", "-m", "--propagation", "slave", "sh", "-c", "echo; exec sleep infinity"]
+    holder = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, preexec_fn=_die_with_parent
+    )
+    if holder.stdout is not None:
+        with holder.stdout:
+            holder.stdout.readline()
+    return holder
 
 
 def _version(url: str) -> str | None:
@@ -174,33 +228,3 @@ def _terminate(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _processes(programs: tuple[str, ...], text: str) -> list[int]:
-    """Processes of these programs, and of no others, whose command line has this text."""
-    pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-    return [pid for pid in pids if text in _command_line(pid) and _program(pid) in programs]
-
-
-def _program(pid: int) -> str:
-    return Path(_command_line(pid).partition(" ")[0]).name
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _await_end(pids: list[int]) -> None:
-    ends = time.monotonic() + STOP_SECONDS
-    while any(_command_line(pid) for pid in pids) and time.monotonic() < ends:
-        time.sleep(0.05)

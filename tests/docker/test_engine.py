@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker.errors import DockerException
 
-from infra.ground.engine import PrivateEngine
+from infra.ground.engine import PrivateEngine, engine_at
 from infra.ground.errors import NoEngine
 from infra.ground.images import TINY, BaseImages
 from tests.aws import ROOT
@@ -84,6 +86,49 @@ def test_an_engine_whose_starter_was_killed_is_cleared_away_by_the_next(tmp_path
     private.stop()
 
     assert traces(private) == before
+
+
+def test_a_daemon_that_is_killed_comes_back_and_containers_run_on_meanwhile(tmp_path: Path) -> None:
+    before = traces(PrivateEngine(tmp_path / "engine"))
+    with engine_at(tmp_path / "engine", say, private=True) as engine, contextlib.closing(engine.client()) as client:
+        BaseImages(client, CACHE, say).ensure_tiny()
+        container = client.containers.run(TINY, ["sleep", "6001"], detach=True, init=True)
+        began, killed = client.api.inspect_container(container.id)["State"]["StartedAt"], engine.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+
+        until(lambda: engine.pid not in (None, killed) and client.ping())
+
+        assert client.api.inspect_container(container.id)["State"]["StartedAt"] == began
+        assert container.exec_run(["echo", "alive"]) == (0, b"alive\n")
+        container.restart(timeout=1)
+        assert container.exec_run(["echo", "again"]) == (0, b"again\n")
+
+    assert traces(PrivateEngine(tmp_path / "engine")) == before
+    listing = subprocess.run(["pgrep", "-f", "^/sbin/docker-init -- sleep 6001$"], capture_output=True, check=False)
+    assert listing.stdout == b""
+
+
+def test_a_daemon_that_hangs_is_ended_all_the_same(tmp_path: Path) -> None:
+    private = PrivateEngine(tmp_path / "engine")
+    before = traces(private)
+    pid = private.start(say).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+
+    private.stop()
+
+    assert traces(private) == before
+
+
+def until(found: Callable[[], object]) -> None:
+    ends = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(DockerException, OSError):
+            if found():
+                return
+        assert time.monotonic() < ends, "the daemon never came back"
+        time.sleep(0.1)
 
 
 def test_two_engines_of_two_folders_do_not_meet(tmp_path: Path) -> None:
