@@ -170,8 +170,14 @@ def _table(name: str, rows: list[dict[str, Any]]) -> Table:
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*("-" if row[column] is None else str(row[column]) for column in columns))
+        table.add_row(*(_cell(column, row[column]) for column in columns))
     return table
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value)[11:19] if column == "last_heard" else str(value)
 
 
 if __name__ == "__main__":

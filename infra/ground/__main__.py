@@ -13,8 +13,6 @@ from infra.ground.images import BOOKWORM, BaseImages
 
 DATA = Path(".berth")
 CACHE = DATA / "cache"
-PLACES = ("demo", "up", "test")
-"""Folders below the data folder that may hold a private engine; commands of one clone do not share one."""
 
 
 def prepare(console: Console) -> None:
@@ -45,8 +43,8 @@ def prepare(console: Console) -> None:
 
 def clean() -> None:
     """Stop every private engine of this clone, as far as one is left."""
-    for place in PLACES:
-        PrivateEngine(DATA / place / "engine").stop()
+    for folder in DATA.glob("*/engine*"):
+        PrivateEngine(folder).stop()
 
 
 def main() -> int:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -12,12 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.ground.engine import engine_at
+from infra.ground.engine import Engine
 from infra.ground.errors import GroundError
-from infra.ground.images import BaseImages
 from infra.local import demo, terminal
 from infra.local.berth import BerthSettings, open_berth
-from infra.local.cloud import CloudSettings, open_cloud
+from infra.local.cloud import CloudSettings, LocalCloud, open_cloud
+from infra.local.engines import engines_at
 from infra.local.errors import CloudError
 from infra.local.processes import python
 from infra.local.running import environment_of, forget_environment, write_environment
@@ -51,21 +50,18 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         say=say,
     )
 
-    async def run() -> None:
+    async def run(engines: list[Engine]) -> None:
         over = _signalled()
-        async with open_berth(settings, engine) as berth:
+        async with open_berth(settings, *engines) as berth:
             user = await asyncio.to_thread(berth.new_user)
             write_environment(parsed.data, berth.environment)
             terminal.show_up(console, berth, user["token"], parsed.data)
-            await over.wait()
+            await _until(over, berth.cloud)
             say("stopping")
 
-    with engine_at(parsed.data / "engine", say) as engine:
-        client = engine.client()
-        with contextlib.closing(client):
-            BaseImages(client, CACHE, say).ensure_bookworm()
+    with engines_at(parsed.data, parsed.hosts, CACHE, say) as engines:
         try:
-            asyncio.run(run())
+            asyncio.run(run(engines))
         finally:
             forget_environment(parsed.data)
     say("stopped; nothing was left running")
@@ -94,10 +90,20 @@ def serve(parsed: argparse.Namespace, console: Console) -> int:
         over = _signalled()
         async with open_cloud(settings) as cloud:
             terminal.show_cloud(console, cloud)
-            await over.wait()
+            await _until(over, cloud)
 
     asyncio.run(run())
     return 0
+
+
+async def _until(over: asyncio.Event, cloud: LocalCloud) -> None:
+    """Until somebody says so, or Broken."""
+    told, broken = asyncio.create_task(over.wait()), asyncio.create_task(cloud.until_broken())
+    done, waiting = await asyncio.wait({told, broken}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    for task in done:
+        await task
 
 
 def audit(parsed: argparse.Namespace, _console: Console) -> int:
@@ -127,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     keep = verbs.add_parser("up", help="keep Berth running")
     _ports(keep, Path(".berth/up"), port=8080)
     keep.add_argument("--agent-port", type=int, default=0, help="the host agent's port (default: any free one)")
-    keep.add_argument("--hosts", type=int, default=1, help="host agents, all on one engine (default 1)")
+    keep.add_argument(
+        "--hosts", type=int, default=1, help="how many hosts (default 1), each on its own engine if we start it"
+    )
     keep.set_defaults(work=up)
     once = verbs.add_parser("demo", help="one container from POST to gone")
     once.add_argument("--data", type=Path, default=Path(".berth/demo"), help="folder for everything it writes")

@@ -6,22 +6,21 @@ import hashlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.ground.engine import Engine
 from infra.local.background import in_thread
-from infra.local.cloud import ADDRESS, READY_SECONDS, CloudSettings, LocalCloud, free_port, open_cloud
+from infra.local.cloud import ADDRESS, CloudSettings, LocalCloud, free_port, open_cloud
 from infra.local.errors import NotReady
 from infra.local.functions import FunctionSettings
-from infra.local.processes import Child, python
+from infra.local.hosts import HostPlan, LocalHost, new_key
+from infra.local.processes import python
 
 PROJECT = Path(__file__).resolve().parents[2]
 PREFIX = "berth-local"
@@ -52,6 +51,8 @@ class BerthSettings:
     schedule_speed: float = 1.0
     environment: dict[str, str] = field(default_factory=dict)
     agent_options: tuple[str, ...] = ()
+    wired: bool = False
+    """Whether tests may cut hosts off (`Berth.hosts[...].calls` and `.aws`)."""
     say: Callable[[str], None] = lambda _line: None
 
     @property
@@ -66,10 +67,14 @@ class Berth:
     """A running local Berth."""
 
     cloud: LocalCloud
-    engine: Engine
     environment: dict[str, str]
     """What an operator's command or an AWS client needs to reach it."""
-    agents: dict[str, Child]
+    hosts: dict[str, LocalHost]
+
+    @property
+    def engine(self) -> Engine:
+        """Of the first host, and of all when they share one."""
+        return next(iter(self.hosts.values())).engine
 
     @property
     def url(self) -> str:
@@ -95,29 +100,34 @@ class Berth:
 
 
 @contextlib.asynccontextmanager
-async def open_berth(settings: BerthSettings, engine: Engine) -> AsyncIterator[Berth]:
-    """A Berth that takes containers inside the block, and of which nothing remains after it."""
+async def open_berth(settings: BerthSettings, engine: Engine, *more: Engine) -> AsyncIterator[Berth]:
+    """A Berth that takes containers inside the block, and of which nothing remains after it.
+
+    Each host has the engine of its number; hosts beyond the last engine share the first.
+    """
     settings.data.mkdir(parents=True, exist_ok=True)
     control_key = _control_key(settings.data)
     ports = [free_port(settings.agent_port if number == 0 else 0, "--agent-port") for number in range(settings.hosts)]
     cloud_settings = _cloud_settings(settings, control_key)
     async with open_cloud(cloud_settings) as cloud:
-        berth = Berth(cloud, engine, {**cloud.aws_environment, **cloud_settings.environment}, {})
+        engines = [engine, *more, *[engine] * settings.hosts]
+        plans = [_plan(settings, cloud, *each) for each in zip(settings.host_ids, ports, engines, strict=False)]
+        hosts = {plan.host_id: LocalHost(plan) for plan in plans}
+        berth = Berth(cloud, {**cloud.aws_environment, **cloud_settings.environment}, hosts)
         try:
-            for host_id, port in zip(settings.host_ids, ports, strict=True):
-                await asyncio.to_thread(_enrol, berth, settings, host_id)
-                _start_agent(berth, settings, host_id, port)
-            for host_id, port in zip(settings.host_ids, ports, strict=True):
-                await _agent_ready(berth, settings, host_id, port)
+            for host in hosts.values():
+                await asyncio.to_thread(_enrol, berth, host)
+            await asyncio.gather(*(host.start(partial(_heard_of, berth, host.id)) for host in hosts.values()))
+            for host in hosts.values():
+                host.keep(settings.say)
             yield berth
         finally:
-            for agent in berth.agents.values():
-                await asyncio.to_thread(agent.stop, 30.0)
+            await asyncio.gather(*(host.stop() for host in hosts.values()))
 
 
-def running_berth(settings: BerthSettings, engine: Engine) -> AbstractContextManager[Berth]:
+def running_berth(settings: BerthSettings, engine: Engine, *more: Engine) -> AbstractContextManager[Berth]:
     """The same for programs that are not asynchronous: it runs in a thread of its own."""
-    return in_thread(lambda: open_berth(settings, engine))
+    return in_thread(lambda: open_berth(settings, engine, *more))
 
 
 def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:
@@ -158,49 +168,25 @@ def _control_key(data: Path) -> str:
     return path.read_text()
 
 
-def _agent_data(settings: BerthSettings, host_id: str) -> Path:
-    return settings.data / host_id
+def _plan(settings: BerthSettings, cloud: LocalCloud, host_id: str, port: int, engine: Engine) -> HostPlan:
+    return HostPlan(
+        host_id=host_id,
+        engine=engine,
+        port=port,
+        data=settings.data / host_id,
+        log=settings.data / "logs" / f"{host_id}.log",
+        control_key=settings.data / "control-key.pub",
+        moto_port=cloud.moto_port,
+        queue_url=cloud.client("sqs").get_queue_url(QueueName=f"{PREFIX}-events.fifo")["QueueUrl"],
+        environment=cloud.aws_environment,
+        options=settings.agent_options,
+        wired=settings.wired,
+    )
 
 
-def _enrol(berth: Berth, settings: BerthSettings, host_id: str) -> None:
+def _enrol(berth: Berth, host: LocalHost) -> None:
     """What an operator does for a new host: take its public key and make it known."""
-    folder = _agent_data(settings, host_id)
-    journal = folder / "journal.sqlite"
-    for leftover in folder.glob(journal.name + "*"):
-        leftover.unlink()
-    command = python("infra.hostagent", "keygen", "--data", str(folder))
-    key = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    (folder / "host-key.pub").write_text(key)
-    berth.operator("enrol-host", host_id, "--public-key", str(folder / "host-key.pub"))
-
-
-def _start_agent(berth: Berth, settings: BerthSettings, host_id: str, port: int) -> None:
-    sqs = berth.cloud.client("sqs")
-    queue_url = sqs.get_queue_url(QueueName=f"{PREFIX}-events.fifo")["QueueUrl"]
-    namespace = ["--engine-netns", berth.engine.netns] if berth.engine.netns else []
-    command = python(
-        "infra.hostagent", "serve", "--host-id", host_id, "--listen", f"{ADDRESS}:{port}",
-        "--data", str(_agent_data(settings, host_id)), "--engine", berth.engine.url, *namespace,
-        "--control-key", str(settings.data / "control-key.pub"), "--events-queue-url", queue_url,
-        "--dev", "--remove-on-stop", *settings.agent_options,
-    )  # fmt: skip
-    environment = {**os.environ, **berth.cloud.aws_environment, "PYTHONPATH": str(PROJECT)}
-    berth.agents[host_id] = Child(host_id, command, environment, settings.data / "logs" / f"{host_id}.log")
-
-
-async def _agent_ready(berth: Berth, settings: BerthSettings, host_id: str, port: int) -> None:
-    """Until the control plane has heard of the host, so that the first create is placed at once."""
-    ends = time.monotonic() + READY_SECONDS
-    log = settings.data / "logs" / f"{host_id}.log"
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while time.monotonic() < ends and berth.agents[host_id].exit_code is None:
-            with contextlib.suppress(httpx.HTTPError):
-                await client.get(f"http://{ADDRESS}:{port}/v1/health")
-                if await asyncio.to_thread(_heard_of, berth, host_id):
-                    return
-            await asyncio.sleep(0.05)
-    reason = next((line for line in reversed(log.read_text().splitlines()) if line.startswith("error:")), "")
-    raise NotReady(f"{host_id} did not start: {reason or f'read {log}'}")
+    berth.operator("enrol-host", host.id, "--public-key", str(new_key(host.plan.data)))
 
 
 def _heard_of(berth: Berth, host_id: str) -> bool:

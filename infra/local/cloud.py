@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from infra.local import schedules
-from infra.local.errors import AppBroken, NotReady, PortTaken
+from infra.local.errors import AppBroken, Broken, NotReady, PortTaken
 from infra.local.functions import Functions, FunctionSettings
 from infra.local.management import Management
 from infra.local.processes import Child, python
@@ -40,6 +40,7 @@ log = logging.getLogger("berth.local")
 ADDRESS = "127.0.0.1"
 READY_SECONDS = 20.0
 WATCH_SECONDS = 0.5
+BROKEN_LOOK_SECONDS = 0.2
 STAGE = "api"
 
 
@@ -75,11 +76,12 @@ class LocalCloud:
         self.port = free_port(settings.port, "--port")
         self.moto_port = free_port(settings.moto_port, "--moto-port")
         environment = {**self.aws_environment, **settings.environment, "BERTH_SOCKETS_ENDPOINT": self.url}
+        self._moto_log = settings.data / "logs" / "moto.log"
         self._moto = Child(
             "moto",
             python("infra.local.moto_server", str(self.moto_port)),
             {**os.environ, **self.aws_environment},
-            settings.data / "logs" / "moto.log",
+            self._moto_log,
         )
         self.functions = Functions(settings.project, environment, settings.data / "logs", settings.functions)
         self.rest = RestGateway(self.functions, GatewayResponses(settings.gateway_responses), STAGE)
@@ -142,6 +144,12 @@ class LocalCloud:
         self.functions.stop()
         self._moto.stop(seconds=3)
 
+    async def until_broken(self) -> None:
+        """Wait for as long as it can go on, then raise Broken: moto's memory is all there is of tables and queues."""
+        while self._moto.exit_code is None:
+            await asyncio.sleep(BROKEN_LOOK_SECONDS)
+        raise Broken(f"moto has ended, and all tables and queues with it: start again (read {self._moto_log})")
+
     def _learn(self, description: dict[str, Any]) -> None:
         self.rest.learn(description)
         self.sockets.learn(description)
@@ -155,7 +163,7 @@ class LocalCloud:
                     return
                 await asyncio.sleep(0.05)
         self._moto.stop(seconds=1)
-        raise NotReady(f"moto did not start: read {self.settings.data / 'logs' / 'moto.log'}")
+        raise NotReady(f"moto did not start: read {self._moto_log}")
 
     async def _serve(self) -> None:
         limits: Any = (MESSAGE_LIMIT, FRAME_LIMIT)  # websockets takes both: of a message and of a frame

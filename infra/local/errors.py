@@ -3,7 +3,8 @@
 CloudError
 ├── PortTaken       another program listens there
 ├── AppBroken       the Chalice app cannot be imported
-└── NotReady        a part did not come up in time
+├── NotReady        a part did not come up in time
+└── Broken          a part has ended that the rest cannot do without
 """
 
 
@@ -24,3 +25,7 @@ class AppBroken(CloudError):
 
 class NotReady(CloudError):
     """A part did not come up in time."""
+
+
+class Broken(CloudError):
+    """A part has ended that the rest cannot do without."""

@@ -48,6 +48,7 @@ class Child:
         """Ask it to end, and end it after that many seconds."""
         if self.exit_code is None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -25,6 +25,7 @@ def show_up(console: Console, berth: Berth, token: str, data: Path) -> None:
     for name, where in _places(berth, data):
         table.add_row(name, where)
     console.print(table)
+    console.print(_hosts(berth))
     _copy(console, "A user of the free tier; its token, shown this once:", f"export BERTH_TOKEN={token}")
     bearer = '-H "Authorization: Bearer $BERTH_TOKEN"'
     _copy(
@@ -41,8 +42,8 @@ def show_up(console: Console, berth: Berth, token: str, data: Path) -> None:
     )
     operator = ".venv/bin/python -m infra.aws.operator"
     _copy(console, "Be its operator:", f"source {data}/environment && {operator} list-hosts")
-    if len(berth.agents) > 1:
-        last = list(berth.agents)[-1]
+    if len(berth.hosts) > 1:
+        last = list(berth.hosts)[-1]
         _copy(console, "Take no more containers on a host, and see what runs where:", f"{operator} drain-host {last}")
         console.print(f"  {operator} list-containers", highlight=False, soft_wrap=True)
     _copy(console, "Compare all that is recorded with what runs:", "make audit")
@@ -59,14 +60,22 @@ def show_cloud(console: Console, cloud: LocalCloud) -> None:
 
 
 def _places(berth: Berth, data: Path) -> list[tuple[str, str]]:
-    engine = "private, ends with this" if berth.engine.owned else "the one that was running"
     return [
         ("REST", berth.url),
         ("WebSocket", f"{berth.socket_url} and {berth.socket_url}/containers/events"),
         ("AWS (moto)", berth.cloud.aws_environment["AWS_ENDPOINT_URL"]),
-        ("Docker engine", f"{berth.engine.url} ({berth.engine.version}, {engine})"),
         ("Logs", str(data / "logs")),
     ]
+
+
+def _hosts(berth: Berth) -> Table:
+    """Each host's agent and engine."""
+    table = Table("host", "agent", title="Hosts", title_justify="left")
+    table.add_column("Docker engine", overflow="fold")
+    for host in berth.hosts.values():
+        whose = "private, ends with this" if host.engine.owned else "was running"
+        table.add_row(host.id, host.url, f"{host.engine.version}, {whose}\n{host.engine.url}")
+    return table
 
 
 def _copy(console: Console, heading: str, line: str) -> None:

@@ -23,6 +23,17 @@ def up(data: Path, *options: str) -> "subprocess.Popen[str]":
     )
 
 
+def listening(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Its address, and all it said until it was up."""
+    assert process.stdout is not None
+    said = ""
+    while "Ctrl-C" not in said:
+        line = process.stdout.readline()
+        assert line, process.stderr.read() if process.stderr else ""
+        said += line
+    return next(word for word in said.split() if word.startswith("http://") and word.endswith("/api")), said
+
+
 def audit(data: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "infra.local", "audit", "--json", "--data", str(data)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -36,13 +47,7 @@ def processes_of(data: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_listens_where_it_says_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with up(tmp_path, "--port", "0") as process:
-        assert process.stdout is not None
-        said = ""
-        while "Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, process.stderr.read() if process.stderr else ""
-            said += line
-        url = next(word for word in said.split() if word.startswith("http://") and word.endswith("/api"))
+        url, said = listening(process)
         assert httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"}
         assert "BERTH_TOKEN=berth_" in said
         assert "curl" in said
@@ -58,6 +63,43 @@ def test_up_listens_where_it_says_and_stops_cleanly(tmp_path: Path, number: sign
     assert processes_of(tmp_path) == []
     audited = audit(tmp_path)
     assert (audited.returncode, audited.stderr.strip()) == (1, "error: no Berth is up: start one with `make up`")
+
+
+def test_when_moto_dies_up_ends_and_says_why(tmp_path: Path) -> None:
+    with up(tmp_path, "--port", "0") as process:
+        url, _ = listening(process)
+        pids = httpx.get(f"{url.removesuffix('/api')}/_local/status", trust_env=False).json()["pids"]
+        os.kill(pids["moto"][0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert errors.startswith("error: moto has ended, and all tables and queues with it: start again")
+    assert len(errors.strip().splitlines()) == 1
+    assert processes_of(tmp_path) == []
+
+
+def test_an_agent_that_dies_is_started_again(tmp_path: Path) -> None:
+    with up(tmp_path, "--port", "0") as process:
+        listening(process)
+        [first] = agents_of(tmp_path)
+        os.kill(first, signal.SIGKILL)
+        ends = time.monotonic() + 30
+        while agents_of(tmp_path) in ([], [first]):
+            assert time.monotonic() < ends, "the agent was not started again"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+
+    assert "has ended; starting it again" in said
+    assert process.returncode == 0
+    assert processes_of(tmp_path) == []
+
+
+def agents_of(data: Path) -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", f"infra.hostagent serve .*{data}"], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def on(two: Berth, host_id: str) -> set[str]:
 
 
 def test_containers_spread_and_a_drained_host_gets_no_more(two: Berth, user: User) -> None:
-    one, other = two.agents
+    one, other = two.hosts
     first = {user.create(**SMALL)["id"] for _ in range(8)}
     for container_id in first:
         user.until(container_id, "running")
@@ -57,8 +57,8 @@ def test_containers_spread_and_a_drained_host_gets_no_more(two: Berth, user: Use
 
 
 def test_an_agent_that_is_killed_is_not_missed_by_the_other(two: Berth, user: User) -> None:
-    _, other = two.agents
-    two.agents[other].kill()
+    _, other = two.hosts
+    two.hosts[other].lose()
 
     created = [user.create(**SMALL)["id"] for _ in range(2)]
 
