@@ -8,11 +8,12 @@ import os
 from chalice.app import Chalice, CloudWatchEvent, Response, SQSEvent, WebsocketEvent
 
 from chalicelib import wiring
-from chalicelib.edge import containers, http, queues, service_pages, sockets, tokens
+from chalicelib.edge import containers, http, invocations, queues, service_pages, sockets, tokens
 from chalicelib.settings import prefix_from, queue_name
 
-app = Chalice(app_name="berth")
+app = Chalice(app_name="berth", configure_logs=False)
 app.experimental_feature_flags.update(["WEBSOCKETS"])
+app.register_middleware(invocations.around, "all")
 
 ANY_TYPE = ["*/*"]
 """Chalice must not judge content types: the edge does, in the contract's words."""

@@ -1,12 +1,10 @@
 """The one place that chooses adapters: settings come in once, services go out, each made when first asked for."""
 
-import logging
 import os
 from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from botocore.config import Config
 
 from chalicelib.adapters.apigw_sockets import CONFIG as SOCKETS_CONFIG
@@ -21,6 +19,7 @@ from chalicelib.adapters.parameters import SsmParameters
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
 from chalicelib.contract.events import Event
+from chalicelib.contract.logs import log_as_json
 from chalicelib.edge.containers import Api
 from chalicelib.edge.sockets import Doorkeeper
 from chalicelib.ports import Agents, Rate
@@ -56,17 +55,8 @@ IDS = SystemIds()
 @cache
 def settings() -> Settings:
     """The environment of this function; also sets up its log, since nothing runs without settings."""
-    _log_as_json()
+    log_as_json("berth")
     return Settings.from_env(os.environ)
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(LambdaPowertoolsFormatter(service="berth"))
-    root = logging.getLogger("berth")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
 
 
 @cache

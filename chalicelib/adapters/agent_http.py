@@ -7,8 +7,9 @@ import httpx
 from pydantic import ValidationError
 
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Refusal, Removal
-from chalicelib.contract.model import Message
+from chalicelib.contract.model import Traced
 from chalicelib.contract.signatures import sign_call
+from chalicelib.contract.tracing import traced
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ class HttpAgents:
         except ValidationError as error:
             raise AgentUnreachable("the agent's answer cannot be read") from error
 
-    def _call(self, host: "Host", method: str, path: str, message: Message | None = None) -> httpx.Response:
+    def _call(self, host: "Host", method: str, path: str, message: Traced | None = None) -> httpx.Response:
         if host.report is None:
             raise AgentUnreachable("the host has not reported yet")
-        body = message.model_dump_json(exclude_none=True).encode() if message is not None else b""
+        body = traced(message).model_dump_json(exclude_none=True).encode() if message is not None else b""
         headers = {"Authorization": f"Bearer {self._signed(host.id, method, path, body)}"}
         url = host.report.endpoint.rstrip("/") + path
         try:

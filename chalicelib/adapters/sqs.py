@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.contract.commands import Command, Create, Power, Resize, Settle
 from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress
+from chalicelib.contract.tracing import traced
 from chalicelib.domain.errors import Busy
 
 _ALLOWED = re.compile(r"[!-~]{1,128}")
@@ -24,7 +25,7 @@ class SqsCommands:
 
     def send(self, command: Command, attempt: int = 0) -> None:
         identity = f"{command.container_id}:{command.kind}:{_which(command)}:{attempt}"
-        _send(self._client, self._queue_url, command.model_dump_json(), command.container_id, identity)
+        _send(self._client, self._queue_url, traced(command).model_dump_json(), command.container_id, identity)
 
 
 class SqsEvents:
@@ -37,7 +38,7 @@ class SqsEvents:
 
     def send(self, event: Event, attempt: int = 0) -> None:
         group = _group(event)
-        _send(self._client, self._queue_url, self._seal(event), group, f"{group}:{_what(event)}:{attempt}")
+        _send(self._client, self._queue_url, self._seal(traced(event)), group, f"{group}:{_what(event)}:{attempt}")
 
 
 class SqsRedelivery:

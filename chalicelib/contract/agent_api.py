@@ -4,11 +4,11 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from chalicelib.contract.model import Message
+from chalicelib.contract.model import Message, Traced
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
 
 
-class ContainerSpec(Message):
+class ContainerSpec(Traced):
     """Body of `PUT /v1/containers/{id}`: all a host needs to make a container, and no more."""
 
     container_id: str
@@ -32,7 +32,7 @@ class ContainerSpec(Message):
     """Number of the last event the control plane has of this generation; a host that forgot it numbers on from here."""
 
 
-class Removal(Message):
+class Removal(Traced):
     """Body of `DELETE /v1/containers/{id}`: remove it and remember that it is gone."""
 
     container_id: str
@@ -51,7 +51,7 @@ class Verb(StrEnum):
     RESTART = "restart"
 
 
-class PowerCall(Message):
+class PowerCall(Traced):
     """Body of `POST /v1/containers/{id}/power`: the same action again changes nothing."""
 
     container_id: str
@@ -61,7 +61,7 @@ class PowerCall(Message):
     action: str
 
 
-class ResizeCall(Message):
+class ResizeCall(Traced):
     """Body of `POST /v1/containers/{id}/resize`: give it these amounts, live; the same action again changes nothing."""
 
     container_id: str

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from chalicelib.contract.agent_api import Verb
-from chalicelib.contract.model import Message
+from chalicelib.contract.model import Traced
 
 
-class Create(Message):
+class Create(Traced):
     """Place this container on a host and have it made there."""
 
     kind: Literal["create"] = "create"
@@ -17,7 +17,7 @@ class Create(Message):
     generation: int = 1
 
 
-class Delete(Message):
+class Delete(Traced):
     """Have this container removed from its host, wherever its creation stands."""
 
     kind: Literal["delete"] = "delete"
@@ -25,7 +25,7 @@ class Delete(Message):
     user_id: str
 
 
-class Power(Message):
+class Power(Traced):
     """Start, stop or restart this container; `action` tells one request from the next."""
 
     kind: Literal["power"] = "power"
@@ -35,7 +35,7 @@ class Power(Message):
     action: str
 
 
-class Resize(Message):
+class Resize(Traced):
     """Give this container the amounts its record now says; `action` tells one request from the next."""
 
     kind: Literal["resize"] = "resize"
@@ -44,7 +44,7 @@ class Resize(Message):
     action: str
 
 
-class Settle(Message):
+class Settle(Traced):
     """This host holds an engine container that may be nobody's: look at the record again, then keep or remove it (M9).
 
     The second of the two steps: the host proposed it, the status function found no record that wants it there.

@@ -6,12 +6,12 @@ from pydantic import Field, TypeAdapter
 
 from chalicelib.contract.agent_api import Held, HostReport
 from chalicelib.contract.causes import Cause
-from chalicelib.contract.model import Message, Moment
+from chalicelib.contract.model import Moment, Traced
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.statuses import Stage
 
 
-class ContainerEvent(Message):
+class ContainerEvent(Traced):
     """What every event about a container carries.
 
     `number` counts a host's events of one (container, generation) from 1 without gaps; the control plane,
@@ -94,7 +94,7 @@ class Removed(ContainerEvent):
     cause: Cause
 
 
-class Heartbeat(Message):
+class Heartbeat(Traced):
     """A host is alive; the receiver stamps the time."""
 
     kind: Literal["heartbeat"] = "heartbeat"
@@ -102,7 +102,7 @@ class Heartbeat(Message):
     report: HostReport
 
 
-class Inventory(Message):
+class Inventory(Traced):
     """What a host holds that is older than its grace; the control plane answers for each that it does not want (M9)."""
 
     kind: Literal["inventory"] = "inventory"
@@ -110,7 +110,7 @@ class Inventory(Message):
     containers: list[Held]
 
 
-class ListRequested(Message):
+class ListRequested(Traced):
     """A connection has been opened and waits for its first frame, the list (only the control plane says so)."""
 
     kind: Literal["list_requested"] = "list_requested"

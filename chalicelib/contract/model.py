@@ -9,7 +9,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 class Message(BaseModel):
     """A frozen message that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Traced(Message):
+    """A message that is sent on behalf of a request."""
+
+    trace: str = ""
+    """The request's id; no part of what the message means."""
 
 
 def rfc3339(moment: datetime) -> str:

@@ -23,7 +23,7 @@ class PendingPower(BaseModel):
 class Container(BaseModel):
     """One user's container from acceptance until its record fades, 24 h after deletion."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: str
     user_id: str

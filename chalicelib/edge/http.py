@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pydantic_core
 from chalice.app import Chalice, Request, Response
 
+from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import BerthError, BodyTooLarge, InvalidRequest, Unauthorized, UnsupportedMediaType
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
@@ -104,17 +105,24 @@ def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Cal
     if request is None:
         raise RuntimeError("views answer requests only")
     request_id = request.context.get("requestId", "")
+    with bound(trace=request_id, route=f"{request.method} {request.context.get('resourcePath', '')}"):
+        return _response(_answered(request, request_id, view, services), request_id)
+
+
+def _answered(
+    request: Request, request_id: str, view: Callable[[Call, Services], Answer], services: Callable[[], Services]
+) -> Answer:
     try:
         given = services()
-        answered = view(_call(request, request_id, given.rates), given)
+        return view(_call(request, request_id, given.rates), given)
     except BerthError as error:
         answered = refusal(error)
         if answered.status >= 500:
-            log.exception("request failed", extra={"request": request_id, "path": request.path})
+            log.exception("request failed")
+        return answered
     except Exception:
-        log.exception("request broke", extra={"request": request_id, "path": request.path})
-        answered = broken()
-    return _response(answered, request_id)
+        log.exception("request broke")
+        return broken()
 
 
 def _call(request: Request, request_id: str, rates: Rates) -> Call:

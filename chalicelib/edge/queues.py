@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from chalice.app import SQSEvent, SQSRecord
 from pydantic import ValidationError
 
 from chalicelib.contract.commands import parse_command
+from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import RetryLater, UntrustedEvent
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
@@ -25,7 +26,13 @@ class Redelivery(Protocol):
 def carry_out_commands(event: SQSEvent, provisioning: Provisioning, redelivery: Redelivery) -> None:
     """Carry out each command of the event (one, with batch size 1)."""
     for record in event:
-        _once(record, redelivery, lambda body, count: provisioning.carry_out(parse_command(body), count))
+        _once(record, redelivery, lambda body, count: _carry_out(provisioning, body, count))
+
+
+def _carry_out(provisioning: Provisioning, body: str, count: int) -> None:
+    command = parse_command(body)
+    with bound(command=command.kind, container=command.container_id, trace=command.trace):
+        provisioning.carry_out(command, count)
 
 
 def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery) -> None:
@@ -34,7 +41,7 @@ def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery)
         try:
             _once(record, redelivery, lambda body, _count: status.record(body))
         except UntrustedEvent as error:
-            log.error("event refused", extra={"reason": str(error)})
+            log.error("event refused", extra={"reason": str(error), "message_id": record.to_dict()["messageId"]})
 
 
 def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
@@ -43,6 +50,11 @@ def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], 
     A body that cannot be read comes again at once, so that it is soon among the dead letters.
     """
     raw = record.to_dict()
+    with bound(message_id=raw["messageId"]):
+        _tried(record, raw, redelivery, work)
+
+
+def _tried(record: SQSRecord, raw: dict[str, Any], redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
     try:
         work(record.body, int(raw["attributes"]["ApproximateReceiveCount"]))
     except RetryLater as error:
@@ -51,6 +63,6 @@ def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], 
             redelivery.after(record.receipt_handle, error.seconds)
         raise
     except ValidationError:
-        log.error("message cannot be read", extra={"message_id": raw["messageId"]})
+        log.error("message cannot be read")
         redelivery.after(record.receipt_handle, 0)
         raise

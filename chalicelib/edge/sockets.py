@@ -11,6 +11,7 @@ from typing import Any
 
 from chalice.app import Response, WebsocketEvent
 
+from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import BerthError, OriginNotAllowed, Unauthorized
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
@@ -47,28 +48,40 @@ class _Handshake:
 
 def connect(event: WebsocketEvent, doorkeeper: Doorkeeper) -> Response:
     """Admit the connection (200, with the protocol version chosen) or refuse it before the upgrade."""
-    handshake = _handshake(event.to_dict())
+    raw = event.to_dict()
+    with bound(**_ids(raw)):
+        return _answered(event.connection_id, _handshake(raw), doorkeeper)
+
+
+def _answered(connection_id: str, handshake: _Handshake, doorkeeper: Doorkeeper) -> Response:
     try:
         _check_origin(handshake, doorkeeper.origins)
         caller = _admitted(handshake, doorkeeper)
         caller.require(Scope.READ)
-        doorkeeper.subscriptions.open(caller, event.connection_id)
+        doorkeeper.subscriptions.open(caller, connection_id)
     except BerthError as error:
         return _response(refusal(error))
     except Exception:
-        log.exception("connect broke", extra={"connection": event.connection_id})
+        log.exception("connect broke")
         return _response(broken())
     return Response(body="", status_code=200, headers={**_chosen_protocol(handshake)})
 
 
 def message(event: WebsocketEvent, subscriptions: Subscriptions) -> None:
     """Answer one frame of the client on its own connection."""
-    subscriptions.receive(event.connection_id, event.body)
+    with bound(**_ids(event.to_dict())):
+        subscriptions.receive(event.connection_id, event.body)
 
 
 def disconnect(event: WebsocketEvent, subscriptions: Subscriptions) -> None:
     """Forget a connection that was closed."""
-    subscriptions.close(event.connection_id)
+    with bound(**_ids(event.to_dict())):
+        subscriptions.close(event.connection_id)
+
+
+def _ids(raw: dict[str, Any]) -> dict[str, str]:
+    context = raw.get("requestContext", {})
+    return {"connection": context.get("connectionId", ""), "trace": context.get("requestId", "")}
 
 
 def _handshake(raw: dict[str, Any]) -> _Handshake:

@@ -3,8 +3,9 @@
 import logging
 from dataclasses import dataclass
 
-from chalicelib.contract.events import AboutContainer, Heartbeat, Inventory, ListRequested
+from chalicelib.contract.events import AboutContainer, Event, Heartbeat, Inventory, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
+from chalicelib.contract.tracing import bound
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
 from chalicelib.domain.transitions import Change, Ignored, apply
@@ -38,14 +39,19 @@ class StatusWriter:
         except BadSignature as error:
             raise UntrustedEvent(str(error)) from error
         event = self.keyring.open(envelope)
+        with bound(trace=event.trace, event=event.kind, signer=envelope.signer):
+            self._take(event, envelope.signer)
+
+    def _take(self, event: Event, signer: str) -> None:
         if isinstance(event, Heartbeat):
-            self._heartbeat(event, envelope.signer)
+            self._heartbeat(event, signer)
         elif isinstance(event, ListRequested):
-            self._list(event, envelope.signer)
+            self._list(event, signer)
         elif isinstance(event, Inventory):
-            self._inventory(event, envelope.signer)
+            self._inventory(event, signer)
         else:
-            self._about_container(event, envelope.signer)
+            with bound(container=event.container_id):
+                self._about_container(event, signer)
 
     def _heartbeat(self, event: Heartbeat, signer: str) -> None:
         if signer != event.host_id:

@@ -5,8 +5,8 @@ import signal
 import sys
 
 import uvicorn
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
+from chalicelib.contract.logs import log_as_json, log_crashes
 from chalicelib.contract.signatures import public_key_of
 from infra.hostagent.agent import Agent, CannotStart
 from infra.hostagent.keys import host_key
@@ -21,8 +21,9 @@ def main() -> int:
     if parsed.verb == "keygen":
         sys.stdout.write(public_key_of(host_key(parsed.data)))
         return 0
-    _log_as_json()
     settings = settings_of(parsed)
+    log_as_json("berth-agent", host=settings.host_id)
+    log_crashes()
     try:
         agent = Agent(settings)
     except CannotStart as error:
@@ -32,7 +33,7 @@ def main() -> int:
         # uvicorn stops at a signal and raises it again afterwards: the clean stop below must still run
         signal.signal(number, lambda *_: None)
     agent.start()
-    log.info("agent listening", extra={"host": settings.host_id, "endpoint": settings.endpoint})
+    log.info("agent listening", extra={"endpoint": settings.endpoint})
     try:
         uvicorn.run(
             agent.application(),
@@ -45,15 +46,6 @@ def main() -> int:
     finally:
         agent.stop()
     return 0
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LambdaPowertoolsFormatter(service="berth-agent"))
-    root = logging.getLogger("berth")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from chalicelib.contract.agent_api import (
     ResizeCall,
 )
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
+from chalicelib.contract.tracing import bound
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
@@ -84,25 +85,29 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
     def create(request: Request, body: bytes) -> Response:
         spec = ContainerSpec.model_validate_json(body)
         _same_id(request, spec.container_id)
-        keeper.accept(spec)
+        with bound(container=spec.container_id, trace=spec.trace):
+            keeper.accept(spec)
         return _accepted(spec.container_id, spec.generation)
 
     def remove(request: Request, body: bytes) -> Response:
         removal = Removal.model_validate_json(body)
         _same_id(request, removal.container_id)
-        keeper.remove(removal)
+        with bound(container=removal.container_id, trace=removal.trace):
+            keeper.remove(removal)
         return _accepted(removal.container_id, removal.generation)
 
     def power(request: Request, body: bytes) -> Response:
         call = PowerCall.model_validate_json(body)
         _same_id(request, call.container_id)
-        keeper.power(call)
+        with bound(container=call.container_id, trace=call.trace):
+            keeper.power(call)
         return _accepted(call.container_id, call.generation)
 
     def resize(request: Request, body: bytes) -> Response:
         call = ResizeCall.model_validate_json(body)
         _same_id(request, call.container_id)
-        keeper.resize(call)
+        with bound(container=call.container_id, trace=call.trace):
+            keeper.resize(call)
         return _accepted(call.container_id, call.generation)
 
     def one(request: Request, _body: bytes) -> Response:

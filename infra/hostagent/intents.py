@@ -50,6 +50,8 @@ class Intent:
     """Amounts asked for that are not in force yet; the spec has those in force."""
     resized: str | None = None
     """The action of the last resize taken."""
+    trace: str = ""
+    """The request that asked for the last change; events carry it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def accepted(spec: ContainerSpec, now: float) -> Intent:
         expires_at=now + spec.expires_in_seconds if spec.expires_in_seconds else None,
         number=spec.number,
         changed_at=now,
+        trace=spec.trace,
     )
 
 
@@ -93,4 +96,5 @@ def removing(removal: Removal, known: Intent | None, cause: Cause, now: float) -
         expires_at=None,
         number=removal.number,
         changed_at=now,
+        trace=removal.trace,
     )

@@ -21,7 +21,9 @@ _SELECT = "SELECT * FROM intents WHERE container_id = ?"
 _ADVANCE = """
 UPDATE intents SET step = ?, cause = ?, engine_id = ?, changed_at = ?, number = number + ? WHERE container_id = ?
 """
-_TAKE = "UPDATE intents SET step = ?, action = ?, resize = ?, resized = ?, changed_at = ? WHERE container_id = ?"
+_TAKE = (
+    "UPDATE intents SET step = ?, action = ?, resize = ?, resized = ?, trace = ?, changed_at = ? WHERE container_id = ?"
+)
 _GRANT = "UPDATE intents SET spec = ?, resize = ?, number = number + ? WHERE container_id = ?"
 
 Telling = Callable[[int], AboutContainer]
@@ -88,7 +90,15 @@ class Journal:
                 resize = intent.resize.model_dump_json() if intent.resize else None
                 cursor.execute(
                     _TAKE,
-                    (intent.step, intent.action, resize, intent.resized, intent.changed_at, intent.container_id),
+                    (
+                        intent.step,
+                        intent.action,
+                        resize,
+                        intent.resized,
+                        intent.trace,
+                        intent.changed_at,
+                        intent.container_id,
+                    ),
                 )
 
     def grant(self, intent: Intent, resources: Resources, telling: Telling) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode, Removal, ResizeCall
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
+from chalicelib.contract.tracing import bound
 from infra.hostagent.creation import Creation
 from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step, accepted, removing
 from infra.hostagent.inventories import Inventories
@@ -180,8 +181,12 @@ class Keeper:
 
     def _settle(self, container_id: str) -> None:
         intent = self._journal.get(container_id)
-        if intent is None:
-            return
+        if intent is not None:
+            with bound(container=container_id, trace=intent.trace):
+                self._do(intent)
+
+    def _do(self, intent: Intent) -> None:
+        """What the intent's step asks for."""
         if intent.step in CREATING:
             self._creation.run(intent)
             self._go_on(intent)

@@ -36,7 +36,8 @@ class Resizing:
     def take(self, intent: Intent, call: ResizeCall) -> None:
         """Journal what is asked for; the same action again changes nothing."""
         if intent.resized != call.action:
-            self.means.journal.take(replace(intent, resize=call, resized=call.action), expected=RESIZABLE)
+            wanted = replace(intent, resize=call, resized=call.action, trace=call.trace)
+            self.means.journal.take(wanted, expected=RESIZABLE)
 
     def run(self, intent: Intent) -> None:
         """Change the limits and tell; what cannot be done while the engine is down is left for the next look."""

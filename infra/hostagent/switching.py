@@ -32,7 +32,9 @@ class Switching:
     def take(self, intent: Intent, call: PowerCall) -> None:
         """Journal what is to be done; the last one taken counts, and the same one again changes nothing."""
         if intent.action != call.action:
-            wanted = replace(intent, step=STEP_OF[call.verb], action=call.action, changed_at=self.means.runtime.time())
+            now = self.means.runtime.time()
+            step = STEP_OF[call.verb]
+            wanted = replace(intent, step=step, action=call.action, trace=call.trace, changed_at=now)
             self.means.journal.take(wanted, expected=SWITCHABLE)
 
     def run(self, intent: Intent) -> None:

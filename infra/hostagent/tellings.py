@@ -14,6 +14,7 @@ def telling(kind: type[AboutContainer], intent: Intent, at: float, **fields: obj
         "user_id": intent.user_id,
         "generation": intent.generation,
         "at": moment(at),
+        "trace": intent.trace,
     }
     return lambda number: kind.model_validate(about | fields | {"number": number})
 

@@ -123,7 +123,7 @@ def invoke(app: Any, name: str, call: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": json.loads(json.dumps(handler(call["event"], context), default=str))}
     except Exception as error:  # noqa: BLE001 - an invocation that failed, as Lambda reports it
-        sys.stderr.write(json.dumps({"function": name, "error": _one_line(error), "trace": _trace(error)}) + "\n")
+        _report(context, error)
         return {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
 
 
@@ -135,8 +135,17 @@ def _handler(app: Any, name: str) -> Any:
     return app.handler_map[app.websocket_handlers[route].name if route else name]
 
 
-def _trace(error: Exception) -> list[str]:
-    return traceback.format_exception(error)[-3:]
+def _report(context: Context, error: Exception) -> None:
+    """What Lambda itself writes of an error that a handler let go, when its log format is JSON."""
+    line = {
+        "level": "ERROR",
+        "service": "lambda",
+        "function": context.function_name,
+        "function_request_id": context.aws_request_id,
+        "message": _one_line(error),
+        "stack": traceback.format_exception(error)[-3:],
+    }
+    sys.stderr.write(json.dumps(line) + "\n")
 
 
 def _one_line(error: Exception) -> str:

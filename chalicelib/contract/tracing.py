@@ -1,0 +1,37 @@
+"""Which request this is for: ids are bound while something is done for it, and lines and messages carry them.
+
+The trace is the request id that the client was told (`X-Request-Id`); commands, calls to agents and events carry it on.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TypeVar
+
+from chalicelib.contract.model import Traced
+
+_BOUND: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
+
+Sent = TypeVar("Sent", bound=Traced)
+
+
+@contextmanager
+def bound(**ids: str | None) -> Iterator[None]:
+    """Inside, every log line carries these ids besides those bound further out; empty ones are left out."""
+    token = _BOUND.set({**_BOUND.get(), **{name: value for name, value in ids.items() if value}})
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
+
+
+def bound_ids() -> Mapping[str, str]:
+    """What is bound here and now."""
+    return _BOUND.get()
+
+
+def traced(message: Sent) -> Sent:
+    """The message with the trace of what is being done, unless it has one."""
+    trace = _BOUND.get().get("trace", "")
+    return message if message.trace or not trace else message.model_copy(update={"trace": trace})
