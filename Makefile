@@ -7,9 +7,10 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.locked
 ARGS ?=
 HOSTS ?= 1
+STAGE ?= dev
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up audit test unit machines check apidocs lock clean
+.PHONY: help setup demo up audit test unit machines check apidocs lock clean deploy destroy package
 
 help: ## What can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,9 +58,20 @@ check: $(STAMP) ## The one gate: format, lint, types, import rules, API document
 apidocs: $(STAMP) ## Write the published API documents from the code
 	@$(PY) -m infra.apidocs
 
+deploy: $(STAMP) ## Deploy or update a stage on AWS and look at it (STAGE=dev)
+	@$(PY) -m infra.aws.deploy up --stage $(STAGE) $(ARGS)
+
+destroy: $(STAMP) ## Delete a stage with all its data (STAGE=dev CONFIRM=dev)
+	@$(PY) -m infra.aws.deploy down --stage $(STAGE) --confirm "$(CONFIRM)"
+
+package: $(STAMP) ## One CloudFormation template of everything, in .berth/package (STAGE=dev)
+	@$(PY) -m infra.aws.package --stage $(STAGE) --out .berth/package/$(STAGE)
+
 lock: ## Lock requirements again, with hashes (needs uv)
 	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-dev.txt
+	@uv pip compile tests/deploy/requirements-audit.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o tests/deploy/requirements-audit.txt
 
 clean: ## Stop a private engine left over and remove what set-up and runs have made
 	@if [ -x $(PY) ]; then $(PY) -m infra.ground clean; fi

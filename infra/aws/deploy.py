@@ -1,0 +1,197 @@
+"""`python -m infra.aws.deploy up|down --stage dev`: a stage comes in, it is deployed and looked at, or gone.
+
+Up: supporting stack, keys, functions and APIs by Chalice, what Chalice cannot say, first token, smoke test. Running it
+again is an update. Down deletes all of it, tables included.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.aws.errors import DeployError
+from infra.aws.finish import Deployed, Finish, Network
+from infra.aws.parameters import StageParameters
+from infra.aws.smoke import Smoke
+from infra.aws.stack import CloudStack
+
+PROJECT = Path(__file__).resolve().parents[2]
+STACK = PROJECT / "infra/aws/stack.json"
+CHALICE = (str(Path(sys.executable).with_name("chalice")),)
+
+
+def _quiet(_line: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One stage in one account and region; `session` is boto3's."""
+
+    session: Any
+    stage: str
+    project: Path = PROJECT
+    chalice: Sequence[str] = CHALICE
+    say: Callable[[str], None] = field(default=_quiet)
+
+    @property
+    def prefix(self) -> str:
+        return f"berth-{self.stage}"
+
+    @property
+    def state_file(self) -> Path:
+        return self.project / ".chalice" / "deployed" / f"{self.stage}.json"
+
+    @property
+    def parameters(self) -> StageParameters:
+        return StageParameters(self.session.client("ssm"), self.prefix)
+
+    @property
+    def stack(self) -> CloudStack:
+        return CloudStack(self.session.client("cloudformation"), self.prefix)
+
+    @property
+    def hosts_stack(self) -> CloudStack:
+        return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-hosts")
+
+    def up(self, stack_parameters: Mapping[str, str]) -> tuple[Deployed, bool]:
+        """Deploy or update everything; what is deployed, and whether it is the first time."""
+        self.say(f"stack {self.prefix}: tables, queues, log groups, alarms")
+        self.stack.put(STACK, {"Prefix": self.prefix, **stack_parameters})
+        self.say("keys of the control plane")
+        self.parameters.ensure_keys()
+        first = not self.parameters.restore_state(self.state_file)
+        self.say("functions and APIs (chalice deploy)")
+        self._chalice("deploy")
+        self.parameters.keep_state(self.state_file)
+        deployed = Deployed(json.loads(self.state_file.read_text())["resources"])
+        self.say("gateway responses, throttles, queue mappings")
+        self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
+        self._finish().run(deployed, self._network())
+        return deployed, first
+
+    def down(self) -> None:
+        """Delete everything of the stage."""
+        if self.hosts_stack.exists():
+            raise DeployError(f"hosts run: delete the stack {self.hosts_stack.name} first (docs/deploy.md)")
+        if self.parameters.restore_state(self.state_file):
+            self.say("functions and APIs (chalice delete)")
+            self._chalice("delete")
+            self.state_file.unlink(missing_ok=True)
+        if self.stack.exists():
+            self.say(f"stack {self.prefix}")
+            self.stack.delete()
+        self.say("tables, which the stack retains, and parameters")
+        self._delete_tables()
+        self.parameters.delete_all()
+
+    def first_token(self) -> str:
+        """A first user with a token, shown this once."""
+        environment = {**os.environ, "BERTH_PREFIX": self.prefix, "AWS_DEFAULT_REGION": self.session.region_name}
+        command = [sys.executable, "-m", "infra.aws.operator", "--json", "create-user", "--tier", "pro"]
+        made = json.loads(self._run(command, environment, PROJECT))
+        return str(made["token"])
+
+    def _network(self) -> Network | None:
+        if not self.hosts_stack.exists():
+            return None
+        outputs = self.hosts_stack.outputs()
+        return Network(outputs["FunctionSubnets"].split(","), outputs["FunctionSecurityGroup"].split(","))
+
+    def _finish(self) -> Finish:
+        client = self.session.client
+        return Finish(client("apigateway"), client("apigatewayv2"), client("lambda"), self.prefix)
+
+    def _delete_tables(self) -> None:
+        dynamodb = self.session.client("dynamodb")
+        for name in ("containers", "events", "connections", "hosts", "tokens"):
+            table = f"{self.prefix}-{name}"
+            try:
+                dynamodb.delete_table(TableName=table)
+            except dynamodb.exceptions.ResourceNotFoundException:
+                continue
+            dynamodb.get_waiter("table_not_exists").wait(TableName=table)
+
+    def _chalice(self, verb: str) -> None:
+        environment = {**os.environ, "AWS_DEFAULT_REGION": self.session.region_name}
+        self._run([*self.chalice, verb, "--stage", self.stage], environment, self.project)
+
+    @staticmethod
+    def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+        done = subprocess.run(command, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DeployError(f"{' '.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def up(deployment: Deployment, parsed: argparse.Namespace) -> None:
+    """Deploy, and see that it works."""
+    deployed, first = deployment.up({"AlarmTopicArn": parsed.alarm_topic} if parsed.alarm_topic else {})
+    token = deployment.first_token() if first else os.environ.get("BERTH_TOKEN")
+    deployment.say("smoke test")
+    Smoke(deployed.rest_url, deployed.socket_url, token).run(deployment.say)
+    deployment.say(f"REST       {deployed.rest_url}\nWebSocket  {deployed.socket_url}")
+    if first:
+        deployment.say(f"token      {token}   (shown this once)")
+
+
+def keys(deployment: Deployment, _parsed: argparse.Namespace) -> None:
+    """The keys alone, for a stage that a pipeline deploys from the packaged template."""
+    deployment.say(deployment.parameters.ensure_keys())
+
+
+def down(deployment: Deployment, parsed: argparse.Namespace) -> None:
+    """Delete the stage, if it is really meant."""
+    if parsed.confirm != parsed.stage:
+        raise DeployError(f"this deletes every table of {parsed.stage}: add CONFIRM={parsed.stage}")
+    deployment.down()
+
+
+def main() -> int:
+    parsed = _parser().parse_args()
+    session: Any = boto3.Session()
+    deployment = Deployment(session, parsed.stage, say=_say)
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+        _say(f"account {account}, region {session.region_name}")
+        parsed.work(deployment, parsed)
+    except (DeployError, ClientError, BotoCoreError, httpx.HTTPError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra.aws.deploy", description="Berth on AWS.")
+    verbs = parser.add_subparsers(required=True)
+    deploy = _verb(verbs, "up", up, "deploy or update a stage")
+    deploy.add_argument("--alarm-topic", default="", help="ARN of the SNS topic that alarms go to")
+    _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
+    destroy = _verb(verbs, "down", down, "delete a stage with all its data")
+    destroy.add_argument("--confirm", default="", help="the stage again: all its data is deleted")
+    return parser
+
+
+def _verb(verbs: Any, name: str, work: Callable[..., None], told: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=told)
+    parser.add_argument("--stage", required=True, choices=["dev", "prod"])
+    parser.set_defaults(work=work)
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

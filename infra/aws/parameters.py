@@ -1,0 +1,71 @@
+"""What a stage keeps in Parameter Store besides its stack: keys, the sockets' address, Chalice's state."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chalicelib.contract.signatures import new_private_key, public_key_of
+
+PRIVATE_KEY = "control-private-key"
+PUBLIC_KEY = "control-public-key"
+SOCKETS = "sockets-endpoint"
+STATE = "chalice-deployed"
+
+
+@dataclass(frozen=True, slots=True)
+class StageParameters:
+    """Parameters under `/<prefix>/`, for example `/berth-dev/sockets-endpoint`."""
+
+    ssm: Any
+    prefix: str
+
+    def name(self, last: str) -> str:
+        return f"/{self.prefix}/{last}"
+
+    def ensure_keys(self) -> str:
+        """The control plane's public key; both halves are made once and never overwritten."""
+        private = self.get(PRIVATE_KEY)
+        if private is None:
+            private = new_private_key()
+            self._put(PRIVATE_KEY, private, "SecureString", overwrite=False)
+        public = public_key_of(private)
+        self._put(PUBLIC_KEY, public, "String", overwrite=True)
+        return public
+
+    def put_sockets_endpoint(self, url: str) -> None:
+        """Where functions find `@connections`."""
+        self._put(SOCKETS, url, "String", overwrite=True)
+
+    def restore_state(self, path: Path) -> bool:
+        """Give Chalice back what it deployed, whichever machine it was deployed from; False when it never was."""
+        state = self.get(STATE)
+        if state is None:
+            path.unlink(missing_ok=True)
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(state)
+        return True
+
+    def keep_state(self, path: Path) -> None:
+        """Keep what Chalice deployed: without it the next deployment would make the APIs anew."""
+        self._put(STATE, path.read_text(), "String", overwrite=True)
+
+    def delete_all(self) -> None:
+        """Delete every parameter of the stage."""
+        pages = self.ssm.get_paginator("get_parameters_by_path")
+        for page in pages.paginate(Path=f"/{self.prefix}/", Recursive=True):
+            for each in page["Parameters"]:
+                self.ssm.delete_parameter(Name=each["Name"])
+
+    def get(self, last: str) -> str | None:
+        """The value, decrypted, or None."""
+        try:
+            found = self.ssm.get_parameter(Name=self.name(last), WithDecryption=True)
+        except self.ssm.exceptions.ParameterNotFound:
+            return None
+        return str(found["Parameter"]["Value"])
+
+    def _put(self, last: str, value: str, kind: str, *, overwrite: bool) -> None:
+        self.ssm.put_parameter(
+            Name=self.name(last), Value=value, Type=kind, Overwrite=overwrite, Tier="Intelligent-Tiering"
+        )
