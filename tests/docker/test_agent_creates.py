@@ -157,21 +157,6 @@ def test_a_registry_that_cannot_be_reached_is_told(agent: RunningAgent) -> None:
     assert agent.until(spec.container_id, "failed")[-1].cause.code is Code.IMAGE_TIMEOUT
 
 
-def test_what_happens_behind_our_back_is_told(agent: RunningAgent) -> None:
-    removed, killed = a_spec(image=TINY), a_spec(image=TINY)
-    for spec in (removed, killed):
-        agent.create(spec)
-        agent.until(spec.container_id, "ready")
-
-    agent.containers(removed.container_id)[0].remove(force=True)
-    agent.containers(killed.container_id)[0].kill()
-
-    gone = agent.until(removed.container_id, "stopped")[-1].cause
-    assert gone.code in (Code.ENGINE_ERROR, Code.EXITED)  # it dies before it vanishes, and may be seen so
-    ended = agent.until(killed.container_id, "stopped")[-1].cause
-    assert (ended.code, ended.exit_code) == (Code.EXITED, 137)
-
-
 def test_a_container_does_not_outlive_its_session(agent: RunningAgent) -> None:
     spec = a_spec(image=TINY, expires_in_seconds=3.0)
     agent.create(spec)
