@@ -122,7 +122,7 @@ class Agent:
             if now - looked >= self._settings.look_seconds:
                 looked = now
                 self.keeper.relist.look()
-                self._walls()
+                self._mend()
                 self._images = self._images_now()
             if now - beaten >= self._settings.heartbeat_seconds or self._changed():
                 beaten = now
@@ -139,6 +139,16 @@ class Agent:
     def _send_inventory(self, inventory: Inventory) -> None:
         host_id = inventory.host_id
         self._outbox.send_now(inventory, f"host-{host_id}", f"inventory:{host_id}:{time.time_ns()}")
+
+    def _mend(self) -> None:
+        """The network and the walls, should somebody have taken them away."""
+        try:
+            if self._engine.ensure_network(self._settings.network, bridge_of(self._settings.host_id)):
+                log.warning("network made again", extra={"host": self._settings.host_id})
+        except EngineError as error:
+            reason = type(error).__name__
+            log.warning("network cannot be looked at", extra={"host": self._settings.host_id, "reason": reason})
+        self._walls()
 
     def _images_now(self) -> list[str]:
         try:

@@ -107,7 +107,20 @@ class DockerEngine:
 
     def start(self, engine_id: str) -> None:
         with _ours():
-            self._api().start(engine_id)
+            try:
+                self._api().start(engine_id)
+            except NotFound as error:
+                if "network" not in str(error.explanation):
+                    raise
+                self._join_again(engine_id)
+                self._api().start(engine_id)
+
+    def _join_again(self, engine_id: str) -> None:
+        """A stopped container knows its network by an id that is gone when the network has been made again."""
+        api = self._api()
+        for name in api.inspect_container(engine_id)["NetworkSettings"]["Networks"]:
+            api.disconnect_container_from_network(engine_id, name, force=True)
+            api.connect_container_to_network(engine_id, name)
 
     def stop(self, engine_id: str, seconds: int) -> None:
         with _ours():
@@ -172,16 +185,17 @@ class DockerEngine:
         finally:
             client.close()
 
-    def ensure_network(self, name: str, bridge: str) -> None:
+    def ensure_network(self, name: str, bridge: str) -> bool:
         with _ours():
             api = self._api()
             if any(found["Name"] == name for found in api.networks(names=[name])):
-                return
+                return False
             options = {
                 "com.docker.network.bridge.enable_icc": "false",
                 "com.docker.network.bridge.name": bridge,
             }
             api.create_network(name, driver="bridge", options=options, enable_ipv6=False, labels={LABEL: "true"})
+        return True
 
     def drop_network(self, name: str) -> None:
         with _ours():

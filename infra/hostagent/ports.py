@@ -126,8 +126,8 @@ class Engine(Protocol):
     def signals(self, host_id: str) -> Iterator[EngineSignal]:
         """What happens to this host's containers from now on; ends when the engine does."""
 
-    def ensure_network(self, name: str, bridge: str) -> None:
-        """Have a network on which containers cannot reach each other."""
+    def ensure_network(self, name: str, bridge: str) -> bool:
+        """Have a network on which containers cannot reach each other; true when it was not there."""
 
     def drop_network(self, name: str) -> None:
         """Remove the network; nothing when it is not there or in use."""

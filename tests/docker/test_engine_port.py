@@ -148,6 +148,17 @@ def test_a_pull_of_what_is_not_there_is_refused(bench: Bench) -> None:
         list(bench.engine.pull(bench.missing))
 
 
+def test_a_network_is_made_once_and_again_when_it_is_gone(bench: Bench) -> None:
+    name, bridge = f"berth-{bench.host_id}", f"bt{bench.host_id[:10]}"
+
+    assert [bench.engine.ensure_network(name, bridge) for _ in range(2)] == [True, False]
+    bench.engine.drop_network(name)
+    bench.engine.drop_network(name)
+    assert bench.engine.ensure_network(name, bridge)
+
+    bench.engine.drop_network(name)
+
+
 def test_an_engine_that_does_not_answer_is_down() -> None:
     for engine in (FakeEngine(down=True), DockerEngine("unix:///nowhere/docker.sock")):
         with pytest.raises(EngineDown):

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib.contract.resources import NetworkMode, Resources
 from infra.ground.images import TINY
-from infra.hostagent.profile import CAPABILITIES, PIDS
+from infra.hostagent.profile import CAPABILITIES, PAYLOAD, PIDS
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, inspected
 
@@ -61,6 +61,11 @@ def test_the_engine_has_exactly_the_profile(agent: RunningAgent, first: str) -> 
     limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
     assert limits == {"nofile": (1024, 4096), "core": (0, 0)}  # 2.8
     assert found["Mounts"] == []
+    assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}  # 4.6 is for services, not for strangers' images
+    assert (found["Config"]["WorkingDir"], found["Config"]["User"]) == ("/", "0")
+    assert found["Config"]["StopSignal"] == "SIGTERM"
+    assert (found["Config"]["Entrypoint"], found["Config"]["Cmd"]) == (PAYLOAD[:1], PAYLOAD[1:])
+    assert not found["Config"].get("ExposedPorts")
     assert "/proc/kcore" in host["MaskedPaths"]
     assert "/proc/sys" in host["ReadonlyPaths"]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,8 @@ EXPOSE 80
 ENTRYPOINT ["/bin/false"]
 CMD ["nonsense"]
 STOPSIGNAL SIGWINCH
+WORKDIR /elsewhere
+HEALTHCHECK --interval=1s CMD touch /checked
 ENV LD_PRELOAD=/nowhere.so
 LABEL berth.host=another berth.container=another berth.generation=99 berth.managed=false
 """
@@ -52,7 +55,18 @@ def test_it_runs_what_we_run_as_whom_we_say(agent: RunningAgent, hostile: str) -
     assert found["Config"]["Entrypoint"] == PAYLOAD[:1]
     assert found["Config"]["Cmd"] == PAYLOAD[1:]
     assert found["Config"]["User"] == "0"
+    assert found["Config"]["WorkingDir"] == "/"
+    assert found["Config"]["StopSignal"] == "SIGTERM"
     assert found["State"]["Running"]
+
+
+def test_nothing_of_it_is_run_by_the_engine(agent: RunningAgent, hostile: str) -> None:
+    time.sleep(1.5)
+    found = inspected(agent, hostile)
+
+    assert found["Config"]["Healthcheck"]["Test"] == ["NONE"]
+    assert "Health" not in found["State"]
+    assert agent.inside(hostile, "ls -d /checked 2>/dev/null; pwd") == "/\n"
 
 
 def test_its_labels_cannot_pass_it_off_as_another(agent: RunningAgent, hostile: str) -> None:

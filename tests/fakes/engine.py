@@ -34,6 +34,7 @@ class FakeEngine:
     used: dict[str, int] = field(default_factory=dict)
     """Bytes of memory that a container uses and will not give back."""
     limits: dict[str, Limits] = field(default_factory=dict)
+    networks: set[str] = field(default_factory=set)
     now: Callable[[], float] = time.time
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -150,8 +151,12 @@ class FakeEngine:
         self._called("signals")
         return iter(())
 
-    def ensure_network(self, name: str, bridge: str) -> None:
+    def ensure_network(self, name: str, bridge: str) -> bool:
         self._called("ensure_network")
+        made = name not in self.networks
+        self.networks.add(name)
+        return made
 
     def drop_network(self, name: str) -> None:
         self._called("drop_network")
+        self.networks.discard(name)
