@@ -10,7 +10,7 @@ HOSTS ?= 1
 STAGE ?= dev
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up audit test unit machines check apidocs lock clean deploy destroy package
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## What can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check: $(STAMP) ## The one gate: format, lint, types, import rules, API document
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m infra.apidocs --check
+
+capacity: $(STAMP) ## Write docs/capacity.md from the counts
+	@$(PY) -m infra.aws.capacity
 
 apidocs: $(STAMP) ## Write the published API documents from the code
 	@$(PY) -m infra.apidocs
