@@ -165,7 +165,12 @@ class Provisioning:
         if container.host_id is None:
             self.events.send(never_placed(container, self.clock.now()))
             return
-        removal = Removal(container_id=container.id, user_id=container.user_id, generation=container.generation)
+        removal = Removal(
+            container_id=container.id,
+            user_id=container.user_id,
+            generation=container.generation,
+            number=container.number,
+        )
         try:
             self.agents.delete(self.hosts.get(container.host_id), removal)
         except (AgentRefused, AgentUnreachable) as error:

@@ -13,7 +13,7 @@ from chalicelib.domain.errors import NotFound, RetryLater, Unauthorized, Untrust
 from chalicelib.domain.identity import Scope
 from tests.builders import NOW, USER, a_caller, a_cause, a_report, about
 from tests.fakes.world import HOST_KEY, World
-from tests.unit.chalicelib.services.steps import accepted, again, placed, provision, ready, subscribed
+from tests.unit.chalicelib.services.steps import accepted, again, placed, provision, ready, running, subscribed
 
 
 def test_a_create_is_placed_announced_and_handed_to_the_hosts_agent() -> None:
@@ -137,6 +137,17 @@ def test_deleting_what_was_never_placed_ends_it_at_once() -> None:
 
     assert again(world, container).status is Status.DELETED
     assert world.containers.live[USER] == 0
+
+
+def test_a_host_that_forgot_a_container_numbers_its_removal_after_what_was_heard() -> None:
+    world = World()
+    container = running(world)
+    world.lifecycle.delete(a_caller(), container.id)
+    provision(world)
+
+    [(_, removal)] = world.agents.deleted
+
+    assert removal.number == container.number > 0
 
 
 def test_deleting_what_is_placed_asks_its_host_and_ends_when_the_host_says_so() -> None:
