@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.events import Created, Failed, Progress, Ready, Started, Stopped
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
-from infra.hostagent.failures import TimedOut, cause_of, exited
+from infra.hostagent.failures import TimedOut, cause_of, exited, reason_of
 from infra.hostagent.intents import CREATING, SETTLED, Intent, Step
 from infra.hostagent.journal import Telling
 from infra.hostagent.means import Means
@@ -184,7 +184,7 @@ class Creation:
         cause = cause_of(error, spec.image, pulling=pulling)
         log.warning(
             "creation failed",
-            extra={"container": intent.container_id, "code": cause.code.value, "reason": repr(error)[:500]},
+            extra={"container": intent.container_id, "code": cause.code.value, "reason": reason_of(error, spec)},
         )
         self._remove_traces(spec)
         failed = replace(intent, step=Step.FAILED, cause=cause)

@@ -3,8 +3,16 @@
 The engine answers most pull errors with the same status, so its text decides; the text itself never leaves.
 """
 
+import re
+
+from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.causes import Actor, Cause, Code
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, ImageMissing, NotThere
+
+SECRET_LENGTH = 3
+"""What is shorter hides nothing, and taken out would spoil every other word."""
+
+_CREDENTIALS = re.compile(r"//[^/@\s\"']+@")
 
 _BY_TEXT: tuple[tuple[str, Code], ...] = (
     ("manifest unknown", Code.IMAGE_NOT_FOUND),
@@ -57,6 +65,15 @@ class TimedOut(Exception):
 
 class PullTimedOut(Exception):
     """The pull took longer than a pull may."""
+
+
+def reason_of(error: Exception, spec: ContainerSpec | None) -> str:
+    """The error for the log: the engine's words, which may repeat what it was given, without the user's secrets."""
+    text = repr(error)
+    for value in sorted(spec.environment.values() if spec else (), key=len, reverse=True):
+        if len(value) >= SECRET_LENGTH:
+            text = text.replace(value, "***").replace(repr(value)[1:-1], "***")
+    return _CREDENTIALS.sub("//***@", text)[:500]
 
 
 def cause_of(error: Exception, image: str, *, pulling: bool) -> Cause:

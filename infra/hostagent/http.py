@@ -158,7 +158,8 @@ class _Guarded:
             self.guard.check(request, body)
             return endpoint(request, body)
         except BadSignature as error:
-            log.warning("call refused", extra={"path": request.url.path, "reason": str(error)})
+            ids = {"container": request.path_params.get("container_id", ""), "path": request.url.path}
+            log.warning("call refused", extra=ids | {"reason": str(error)})
             return JSONResponse({"error": "unauthorized"}, 401)
         except (ValidationError, _WrongCall):
             return JSONResponse({"error": "the call cannot be read"}, 400)

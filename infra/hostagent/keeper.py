@@ -137,12 +137,14 @@ class Keeper:
         """Journal a start, stop or restart and set about it, or CallRefused."""
         with self._decisions:
             self._switching.take(self._known(call, SWITCHABLE), call)
+        log.info("switch accepted", extra={"container": call.container_id, "action": call.action})
         self._poke(call.container_id)
 
     def resize(self, call: ResizeCall) -> None:
         """Journal other amounts and set about giving them, or CallRefused."""
         with self._decisions:
             self._resizing.take(self._known(call, RESIZABLE), call)
+        log.info("resizing accepted", extra={"container": call.container_id, "action": call.action})
         self._poke(call.container_id)
 
     def _known(self, call: PowerCall | ResizeCall, steps: tuple[Step, ...]) -> Intent:

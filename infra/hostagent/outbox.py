@@ -113,7 +113,8 @@ class Outbox:
             body = seal(parse_event(outgoing.event), self._host_id, self._private_key)
             self._sink.send(body, outgoing.container_id, outgoing.identity)
         except QueueUnavailable as error:
-            log.warning("event waits", extra={"container": outgoing.container_id, "reason": str(error)})
+            ids = {"container": outgoing.container_id, "event": outgoing.identity}
+            log.warning("event waits", extra=ids | {"reason": str(error)})
             return False
         self._journal.sent(outgoing)
         return True

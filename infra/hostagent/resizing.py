@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import ResizeCall
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Resized
+from infra.hostagent.failures import reason_of
 from infra.hostagent.intents import CREATING, SETTLED, Intent
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError
@@ -53,7 +54,7 @@ class Resizing:
             log.warning("resizing waits for the engine", extra=ids)
             return
         except EngineError as error:
-            log.warning("resizing refused", extra=ids | {"reason": repr(error)[:500]})
+            log.warning("resizing refused", extra=ids | {"reason": reason_of(error, spec)})
             granted, cause = spec.resources, _REFUSED
         now = self.means.runtime.time()
         event = telling(Resized, intent, now, action=call.action, resources=granted, cause=cause)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
+from infra.hostagent.failures import reason_of, vanished
 from infra.hostagent.intents import SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
-from infra.hostagent.ports import EngineDown, EngineError
+from infra.hostagent.ports import EngineDown, EngineError, NotThere
 from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.switching")
@@ -21,6 +22,12 @@ STEP_OF = {Verb.START: Step.STARTING_AGAIN, Verb.STOP: Step.STOPPING, Verb.RESTA
 SWITCHABLE = (*SETTLED, *SWITCHING)
 
 _BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="stopped by its user")
+
+_NOT_SWITCHED = Cause(
+    code=Code.ENGINE_ERROR,
+    actor=Actor.SYSTEM,
+    message="the container could not be switched: delete it and create it again",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +46,18 @@ class Switching:
 
     def run(self, intent: Intent) -> None:
         """Do what the intent's step asks; what cannot be done while the engine is down is left for the next look."""
+        ids = {"container": intent.container_id, "action": intent.action, "step": intent.step.value}
         try:
             if intent.step is Step.STARTING_AGAIN:
                 self._start(intent)
             else:
                 self._stop(intent)
+            log.info("container switched", extra=ids)
         except EngineDown:
-            log.warning("switching waits for the engine", extra={"container": intent.container_id})
-        except EngineError:
-            log.exception("switching failed", extra={"container": intent.container_id})
-            message = "the container could not be switched: delete it and create it again"
-            self._stopped(intent, Step.STOPPED, Cause(code=Code.ENGINE_ERROR, actor=Actor.SYSTEM, message=message))
+            log.warning("switching waits for the engine", extra=ids)
+        except EngineError as error:
+            log.warning("switching failed", extra=ids | {"reason": reason_of(error, intent.spec)})
+            self._stopped(intent, Step.STOPPED, vanished() if isinstance(error, NotThere) else _NOT_SWITCHED)
 
     def _stop(self, intent: Intent) -> None:
         self.means.engine.stop(str(intent.engine_id), STOP_SECONDS)

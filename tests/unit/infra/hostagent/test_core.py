@@ -16,7 +16,7 @@ from chalicelib.contract.causes import Code
 from chalicelib.contract.events import Progress
 from chalicelib.contract.resources import NetworkMode, Resources
 from chalicelib.contract.statuses import Stage
-from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of
+from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of, reason_of
 from infra.hostagent.firewall import resolvers_of
 from infra.hostagent.intents import Intent, Step
 from infra.hostagent.journal import Journal
@@ -102,6 +102,16 @@ def test_other_errors_have_their_causes() -> None:
     assert cause_of(ImageMissing(), "i", pulling=False).code is Code.IMAGE_NOT_FOUND
     assert cause_of(EngineDown(), "i", pulling=False).code is Code.ENGINE_ERROR
     assert cause_of(EngineRefused("manifest unknown"), "i", pulling=False).code is Code.ENGINE_ERROR
+
+
+def test_the_log_has_the_engines_words_without_what_the_user_would_not_have_read() -> None:
+    spec = a_spec(environment={"PASSWORD": "hunter2 and more", "LINES": "one\ntwo", "ONE": "1"})
+    text = "invalid env PASSWORD=hunter2 and more, one\ntwo, at http://robot:pw@registry/v2, 1 of 2"
+
+    reason = reason_of(EngineRefused(text), spec)
+
+    assert reason == "EngineRefused('invalid env PASSWORD=***, ***, at http://***@registry/v2, 1 of 2')"
+    assert reason_of(EngineRefused("x" * 9999), None) == "EngineRefused('" + "x" * 485
 
 
 def an_intent(**changes: Any) -> Intent:
