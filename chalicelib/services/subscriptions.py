@@ -10,7 +10,7 @@ from chalicelib.contract.model import rfc3339
 from chalicelib.domain import catalogue
 from chalicelib.domain.connection import LIFETIME, Connection
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import ConnectionGone, NotFound, RateLimited, RetryLater
+from chalicelib.domain.errors import ConnectionGone, ConnectionStuck, NotFound, RateLimited, RetryLater
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body, listing
 from chalicelib.ports import Clock, ConnectionStore, ContainerStore, EventQueue, Sockets
@@ -60,7 +60,7 @@ class Subscriptions:
     def welcome(self, user_id: str, connection_id: str) -> None:
         """Push the list as the first frame, then let the connection have frames, then what fell in between.
 
-        RetryLater while the connection is still being opened.
+        RetryLater while the connection is still being opened, or cannot be written to.
         """
         try:
             connection = self.connections.get(connection_id, self.clock.now())
@@ -75,6 +75,8 @@ class Subscriptions:
             self._send_missed(connection, before)
         except (ConnectionGone, NotFound):
             self.connections.forget(connection)
+        except ConnectionStuck:
+            log.warning("push given up", extra={"connection": connection.id, "user": user_id})
 
     def _send_first(self, connection: Connection, text: str) -> None:
         for wait in OPENING_WAITS:
@@ -85,6 +87,8 @@ class Subscriptions:
                 if (self.clock.now() - connection.connected_at).total_seconds() > OPENING_SECONDS:
                     raise
                 self.clock.sleep(wait)
+            except ConnectionStuck as error:
+                raise RetryLater("connection could not be written to", seconds=1) from error
         raise RetryLater("connection is still being opened", seconds=1)
 
     def _send_missed(self, connection: Connection, before: list[Container]) -> None:

@@ -147,7 +147,7 @@ class Crowd:
         """False when the list could not be written this time: the queue brings the request again."""
         try:
             self.world.from_control_plane(requested)
-        except (ConnectionStuck, RetryLater):
+        except RetryLater:
             return False
         return True
 
