@@ -61,6 +61,11 @@ def restart_container(container_id: str) -> Response:
     return http.answer(app, containers.restart, wiring.api)
 
 
+@app.route("/containers/{container_id}/settings", methods=["PATCH"], content_types=ANY_TYPE)
+def change_container(container_id: str) -> Response:
+    return http.answer(app, containers.change, wiring.api)
+
+
 @app.route("/tokens", methods=["POST"], content_types=ANY_TYPE)
 def mint_token() -> Response:
     return http.answer(app, tokens.mint, wiring.api)

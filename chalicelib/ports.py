@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal, ResizeCall
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.statuses import Status
@@ -73,6 +73,13 @@ class ContainerStore(Protocol):
     def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
         """Note what the user asked for and when to ask again, if the record is as it was read; StaleWrite otherwise."""
 
+    def reconfigure(self, before: Container, after: Container, host: Host | None) -> Container:
+        """Write another name or other amounts, if the record is at `before`'s version, in one transaction.
+
+        The names' rows follow, and the reservation on `host` when the amounts differ. StaleWrite; NameTaken when
+        another container of the user has the name; HostFull when the host has no room for what is added.
+        """
+
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         """Claim a host for an unplaced record in `creating` and reserve its room, in one transaction (M3).
 
@@ -89,8 +96,8 @@ class ContainerStore(Protocol):
     def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
         """Write a change and its frames in one transaction, if the record is still at `before`'s version.
 
-        Host room is released when `after.reserved` is false and `before`'s was true; with `release` also name
-        and quota (M7). A record in `deleted` and its log fade 24 h later. StaleWrite otherwise.
+        Host room follows the amounts, and is released when `after.reserved` is false and `before`'s was true; with
+        `release` also name and quota (M7). A record in `deleted` and its log fade 24 h later. StaleWrite otherwise.
         """
 
     def postpone(self, container: Container, due_at: datetime, attempt: int) -> Container:
@@ -216,6 +223,9 @@ class Agents(Protocol):
 
     def power(self, host: Host, call: PowerCall) -> None:
         """The host will start, stop or restart it and report by events; AgentRefused or AgentUnreachable."""
+
+    def resize(self, host: Host, call: ResizeCall) -> None:
+        """The host will give it these amounts and report by events; AgentRefused or AgentUnreachable."""
 
     def holdings(self, host: Host) -> Holdings:
         """Everything of ours on the host's engine, found just now; AgentRefused or AgentUnreachable."""

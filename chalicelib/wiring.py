@@ -31,6 +31,7 @@ from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.rates import Limit, Limiter, Pulls, Rates
+from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
@@ -174,7 +175,8 @@ def rates() -> Rates:
 @cache
 def api() -> Api:
     rate = Rate(settings().creates_per_minute, settings().creates_per_second)
-    return Api(Lifecycle(containers(), commands(), CLOCK, IDS, rate), tokens(), rates())
+    lifecycle = Lifecycle(containers(), commands(), CLOCK, IDS, rate)
+    return Api(lifecycle, Reconfiguration(lifecycle, hosts()), tokens(), rates())
 
 
 @cache

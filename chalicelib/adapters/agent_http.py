@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Refusal, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Refusal, Removal, ResizeCall
 from chalicelib.contract.model import Traced
 from chalicelib.contract.signatures import sign_call
 from chalicelib.contract.tracing import traced
@@ -39,6 +39,9 @@ class HttpAgents:
 
     def power(self, host: "Host", call: PowerCall) -> None:
         self._call(host, "POST", f"/v1/containers/{call.container_id}/power", call)
+
+    def resize(self, host: "Host", call: ResizeCall) -> None:
+        self._call(host, "POST", f"/v1/containers/{call.container_id}/resize", call)
 
     def holdings(self, host: "Host") -> Holdings:
         answer = self._call(host, "GET", "/v1/containers")

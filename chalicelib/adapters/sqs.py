@@ -7,8 +7,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.contract.commands import Command, Create, Power, Resize, Settle
-from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress
+from chalicelib.contract.commands import Command, Create, Power, Rename, Resize, Settle
+from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress, Renamed
 from chalicelib.contract.tracing import traced
 from chalicelib.domain.errors import Busy
 
@@ -64,7 +64,7 @@ def _which(command: Command) -> str:
         return str(command.generation)
     if isinstance(command, Settle):
         return f"{command.host_id}:{command.generation}"
-    return command.action if isinstance(command, Power | Resize) else ""
+    return command.action if isinstance(command, Power | Resize | Rename) else ""
 
 
 def _group(event: Event) -> str:
@@ -79,7 +79,9 @@ def _group(event: Event) -> str:
 def _what(event: Event) -> str:
     if isinstance(event, ListRequested | Heartbeat | Inventory):
         return event.kind
-    which = event.stage if isinstance(event, Progress) else event.action if isinstance(event, Abandoned) else ""
+    which = event.stage if isinstance(event, Progress) else ""
+    if isinstance(event, Abandoned | Renamed):
+        which = event.action
     return f"{event.kind}:{which}:{event.generation}:{event.number}"
 
 

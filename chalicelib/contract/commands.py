@@ -44,6 +44,15 @@ class Resize(Traced):
     action: str
 
 
+class Rename(Traced):
+    """Its name was changed: have its subscribers told; `action` tells one request from the next."""
+
+    kind: Literal["rename"] = "rename"
+    container_id: str
+    user_id: str
+    action: str
+
+
 class Settle(Traced):
     """This host holds an engine container that may be nobody's: look at the record again, then keep or remove it (M9).
 
@@ -57,7 +66,7 @@ class Settle(Traced):
     generation: int
 
 
-Command = Annotated[Create | Delete | Power | Resize | Settle, Field(discriminator="kind")]
+Command = Annotated[Create | Delete | Power | Resize | Rename | Settle, Field(discriminator="kind")]
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 

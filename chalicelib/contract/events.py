@@ -87,6 +87,13 @@ class Resized(ContainerEvent):
     cause: Cause | None = None
 
 
+class Renamed(ContainerEvent):
+    """The container's name was changed (only the control plane says so); the name is in the record."""
+
+    kind: Literal["renamed"] = "renamed"
+    action: str
+
+
 class Removed(ContainerEvent):
     """Nothing of the container is left on the host (or it never had a host)."""
 
@@ -118,7 +125,7 @@ class ListRequested(Traced):
     user_id: str
 
 
-AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Abandoned | Resized | Removed
+AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Abandoned | Resized | Renamed | Removed
 Event = Annotated[AboutContainer | Heartbeat | Inventory | ListRequested, Field(discriminator="kind")]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Started, Stopped
+from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Renamed, Started, Stopped
 from chalicelib.contract.statuses import PROGRESS, Stage
 from chalicelib.domain.container import Container
 
@@ -50,6 +50,11 @@ def never_placed(container: Container, now: datetime) -> Removed:
     """It was deleted before it had a host: nothing has to be removed."""
     cause = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
     return Removed(**_about(container, now), cause=cause)
+
+
+def renamed(container: Container, action: str, now: datetime) -> Renamed:
+    """Its user gave it another name."""
+    return Renamed(**_about(container, now), action=action)
 
 
 def abandoned(container: Container, action: str, now: datetime) -> Abandoned:

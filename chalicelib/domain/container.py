@@ -1,5 +1,6 @@
 """The container as recorded: facts come in, a frozen record goes out; changes make new records."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,15 @@ class PendingPower(BaseModel):
 
     verb: Verb
     action: str
+
+
+class PendingResize(BaseModel):
+    """Other amounts that the record grants and its host has not confirmed; `before` are those it had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: str
+    before: Resources
 
 
 class Container(BaseModel):
@@ -49,6 +59,9 @@ class Container(BaseModel):
     are the same."""
     pending_power: PendingPower | None = None
     """What its host is being asked for; the sweeper asks again until an event confirms it (M1)."""
+    pending_resize: PendingResize | None = None
+    pending_rename: str | None = None
+    """The action of a change of name that subscribers have not been told of."""
     stage: Stage | None = None
     progress: int = 0
     seq: int = 0
@@ -93,12 +106,19 @@ class Container(BaseModel):
 
     @property
     def pending(self) -> bool:
-        """Whether its host still has to confirm something."""
-        return self.pending_power is not None
+        """Whether something is still to be confirmed or told."""
+        return self.pending_power is not None or self.pending_resize is not None or self.pending_rename is not None
 
     def look_at(self, moment: datetime) -> datetime:
         """When to look at it again: then, or at its expiry if that is earlier."""
         return min(moment, self.expires_at) if self.expires_at else moment
+
+
+NOTHING_PENDING: Mapping[str, None] = {"pending_power": None, "pending_resize": None, "pending_rename": None}
+"""The members of a record that wait for nothing more."""
+
+RECONFIGURED = ("name", "resources", "pending_resize", "pending_rename", "due_at", "attempt")
+"""The members of a record that a change of settings may change."""
 
 
 class Frame(BaseModel):

@@ -11,6 +11,7 @@ BerthError
 │   ├── LimitReached             403  the tier's containers are all in use
 │   ├── NameTaken                409  the user has a live container of that name
 │   ├── StatusConflict           409  not possible in this status
+│   ├── NoRoom                   409  the container's host has no room for more
 │   ├── KeyReused                422  an idempotency key with another body
 │   ├── NotFound                 404  not there, or not the caller's
 │   └── RateLimited              429  too often; says when to come back
@@ -112,6 +113,14 @@ class StatusConflict(Refused):
 
     def __init__(self, error: str, status: str) -> None:
         super().__init__(error, status=status)
+
+
+class NoRoom(Refused):
+    code = "no_room"
+
+    def __init__(self) -> None:
+        message = "ask for less, or create a container with these amounts: it will be placed where there is room"
+        super().__init__("no room for these amounts on the container's host", message=message)
 
 
 class KeyReused(Refused):

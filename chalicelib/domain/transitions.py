@@ -19,11 +19,13 @@ from chalicelib.contract.events import (
     Progress,
     Ready,
     Removed,
+    Renamed,
+    Resized,
     Started,
     Stopped,
 )
 from chalicelib.contract.statuses import FOLLOWS, PROGRESS, Stage, Status
-from chalicelib.domain.container import Container, Frame
+from chalicelib.domain.container import NOTHING_PENDING, Container, Frame
 from chalicelib.domain.items import item_of
 
 ERROR_KEPT = timedelta(minutes=15)
@@ -64,7 +66,7 @@ def identity(event: AboutContainer) -> str:
     """What tells an event from every other of its container."""
     if event.number:
         return f"{event.generation}:{event.number}"
-    action = f":{event.action}" if isinstance(event, Abandoned) else ""
+    action = f":{event.action}" if isinstance(event, Abandoned | Renamed) else ""
     return f"{event.generation}:{event.kind}{action}"
 
 
@@ -105,8 +107,8 @@ class _Draft:
             self.set(wanted=self.after.status)
 
     def rest(self) -> None:
-        """With nothing pending, the next thing to happen of itself is its expiry."""
-        if not self.after.pending:
+        """With nothing pending, the next thing to happen of itself is its expiry; while created, its deadline."""
+        if not self.after.pending and self.after.status in (Status.RUNNING, Status.STOPPED):
             self.set(due_at=self.after.expires_at, attempt=0)
 
     def numbered(self, event: AboutContainer) -> Change:
@@ -146,9 +148,8 @@ def _ready(draft: _Draft, event: Ready) -> _Draft | Ignored:
         engine_id=event.engine_id,
         started_at=event.started_at,
         last_used_at=draft.now,
-        due_at=draft.before.expires_at,
-        attempt=0,
     )
+    draft.rest()
     draft.frame(
         "progress",
         lambda d: (
@@ -215,12 +216,40 @@ def _started(draft: _Draft, event: Started) -> _Draft | Ignored:
 
 
 def _abandoned(draft: _Draft, event: Abandoned) -> _Draft | Ignored:
+    """A resize that its host did not confirm is undone in the record; should it be done after all, the host says so."""
+    power, resize = draft.before.pending_power, draft.before.pending_resize
+    if power is not None and power.action == event.action:
+        draft.set(pending_power=None, wanted=draft.before.status).rest()
+        return draft.frame("updated", lambda d: _updated(d.after, event.cause))
+    if resize is not None and resize.action == event.action:
+        draft.set(pending_resize=None, resources=resize.before).rest()
+        return draft.frame("updated", lambda d: _updated(d.after, event.cause, resources=resize.before.model_dump()))
+    return Ignored("no longer pending")
+
+
+def _resized(draft: _Draft, event: Resized) -> _Draft | Ignored:
+    """The record and its host's room follow what the host has made of it, asked for or not."""
     before = draft.before
-    if before.pending_power is None or before.pending_power.action != event.action:
-        return Ignored("no longer pending")
-    draft.set(pending_power=None, wanted=before.status)
+    if before.status not in (Status.RUNNING, Status.STOPPED):
+        return Ignored("neither running nor stopped")
+    pending = before.pending_resize
+    if pending is not None and event.action.partition(":")[0] != pending.action:
+        return Ignored("asked for otherwise since")
+    amounts = {"memory_mb": event.resources.memory_mb, "cpu_shares": event.resources.cpu_shares}
+    resources = before.resources.model_copy(update=amounts)
+    if pending is None and resources == before.resources and event.cause is None:
+        return Ignored("so already")
+    draft.set(resources=resources, pending_resize=None)
     draft.rest()
-    return draft.frame("updated", lambda d: _updated(d.after, error=event.cause))
+    return draft.frame("updated", lambda d: _updated(d.after, event.cause, resources=resources.model_dump()))
+
+
+def _renamed(draft: _Draft, event: Renamed) -> _Draft | Ignored:
+    if not draft.before.live or draft.before.pending_rename != event.action:
+        return Ignored("told already, or gone")
+    draft.set(pending_rename=None)
+    draft.rest()
+    return draft.frame("updated", lambda d: _updated(d.after, name=d.after.name))
 
 
 def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
@@ -231,7 +260,7 @@ def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
     if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
         draft.set(status=Status.STOPPED, stopped_because=event.cause)
         draft.frame("stopped", _ended_item(event))
-    draft.set(status=Status.DELETED, reserved=False, due_at=None, pending_power=None)
+    draft.set(status=Status.DELETED, reserved=False, due_at=None, **NOTHING_PENDING)
     reason = event.cause.model_dump(mode="json", exclude_none=True)
     return draft.frame(
         "deleted",
@@ -247,6 +276,8 @@ _RULES: dict[type, Callable[..., _Draft | Ignored]] = {
     Stopped: _stopped,
     Started: _started,
     Abandoned: _abandoned,
+    Resized: _resized,
+    Renamed: _renamed,
     Removed: _removed,
 }
 

@@ -17,6 +17,7 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
     errors.NotFound: 404,
     errors.NameTaken: 409,
     errors.StatusConflict: 409,
+    errors.NoRoom: 409,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.KeyReused: 422,

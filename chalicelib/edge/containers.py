@@ -12,10 +12,11 @@ from chalicelib.domain.identity import Caller, Scope
 from chalicelib.domain.request import ContainerRequest
 from chalicelib.edge.answers import Answer
 from chalicelib.edge.http import Call
-from chalicelib.edge.payloads import container_request, idempotency_key
+from chalicelib.edge.payloads import changes_request, container_request, idempotency_key
 from chalicelib.ports import IdempotencyKey
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.rates import Rates
+from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.tokens import Tokens
 
 PAGE_LIMIT = 100
@@ -27,6 +28,7 @@ class Api:
     """The services that REST views use."""
 
     lifecycle: Lifecycle
+    reconfiguration: Reconfiguration
     tokens: Tokens
     rates: Rates
 
@@ -105,6 +107,13 @@ def stop(call: Call, api: Api) -> Answer:
 def restart(call: Call, api: Api) -> Answer:
     """`POST /containers/{id}/restart`."""
     return _power(call, api, Verb.RESTART)
+
+
+def change(call: Call, api: Api) -> Answer:
+    """`PATCH /containers/{id}/settings`."""
+    caller = call.caller(api.tokens, Scope.WRITE)
+    changes = changes_request(call.document())
+    return Answer(200, api.reconfiguration.change(caller, call.path["container_id"], changes))
 
 
 def _power(call: Call, api: Api, verb: Verb) -> Answer:

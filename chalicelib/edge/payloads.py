@@ -11,6 +11,7 @@ from pydantic import Field
 from chalicelib.contract.resources import NetworkMode
 from chalicelib.contract.resources import Shell as ShellChoice
 from chalicelib.domain import catalogue
+from chalicelib.domain.changes import Changes
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.identity import Scope
 from chalicelib.domain.images import choose_image
@@ -63,6 +64,14 @@ class CreateShape(Shape):
     allowed_domains: list[str] = Field(default_factory=list)
 
 
+class ChangesShape(Shape):
+    """Members of the body of `PATCH /containers/{id}/settings`."""
+
+    name: str = ""
+    memory_mb: int = Field(default=0, ge=0)
+    cpu_shares: int = Field(default=0, ge=0)
+
+
 class TokenShape(Shape):
     """Members of the body of `POST /tokens`."""
 
@@ -107,6 +116,16 @@ def container_request(document: dict[str, Any]) -> ContainerRequest:
         network_mode=_network_mode(body.network_mode),
         allowed_domains=_domains(body.network_mode, body.allowed_domains),
     )
+
+
+def changes_request(document: dict[str, Any]) -> Changes:
+    """The changes of `PATCH /containers/{id}/settings`; null, 0 and an empty name leave things as they are."""
+    body = shaped(ChangesShape, document)
+    changes = Changes(clean_name(body.name), body.memory_mb or None, body.cpu_shares or None)
+    if changes == Changes():
+        fields = list(ChangesShape.model_fields)
+        raise InvalidRequest("nothing to change", message=f"give one of {', '.join(fields)}", supported_fields=fields)
+    return changes
 
 
 def token_request(document: dict[str, Any]) -> tuple[str, tuple[Scope, ...] | None, int | None]:

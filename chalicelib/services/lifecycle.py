@@ -66,7 +66,7 @@ class Lifecycle:
         replayed = self.containers.create(container, limit, self.rate, key, answer)
         if replayed is not None:
             return Answered(replayed.answer, replayed=True)
-        self._send(Create(container_id=container.id, user_id=caller.user_id))
+        self.send(Create(container_id=container.id, user_id=caller.user_id))
         log.info("container accepted", extra={"container": container.id, "user": caller.user_id})
         return Answered(answer, replayed=False)
 
@@ -86,26 +86,26 @@ class Lifecycle:
 
     def get(self, caller: Caller, reference: str) -> dict[str, Any]:
         """The Item, or NotFound; `reference` is the id, the engine id or at least 12 characters of that."""
-        return item_of(self._find(caller, reference), self.clock.now())
+        return item_of(self.find(caller, reference), self.clock.now())
 
     def wait(self, caller: Caller, reference: str, status: str, seconds: float) -> dict[str, Any]:
         """The Item once it has that status or has come to an end, or as it is when the seconds are over."""
-        container = self._find(caller, reference)
+        container = self.find(caller, reference)
         until = self.clock.now() + timedelta(seconds=seconds)
         while container.status not in (status, "error") and self.clock.now() < until:
             self.clock.sleep(POLL_SECONDS)
-            container = self._find(caller, container.id)
+            container = self.find(caller, container.id)
         return item_of(container, self.clock.now())
 
     def delete(self, caller: Caller, reference: str) -> dict[str, Any]:
         """Give up the container: from now on it is a 404, its name and place are free; or NotFound."""
         for _ in range(DELETE_TRIES):
-            container = self._find(caller, reference)
+            container = self.find(caller, reference)
             try:
                 self.containers.begin_delete(container, self.clock.now())
             except StaleWrite:
                 continue
-            self._send(Delete(container_id=container.id, user_id=caller.user_id))
+            self.send(Delete(container_id=container.id, user_id=caller.user_id))
             log.info("container deletion accepted", extra={"container": container.id, "user": caller.user_id})
             ids = {"id": container.id, "db_id": container.id, "name": container.name}
             return {"message": "container deleted"} | ids
@@ -114,7 +114,7 @@ class Lifecycle:
     def power(self, caller: Caller, reference: str, verb: Verb) -> dict[str, Any]:
         """Have it started, stopped or restarted; nothing when it is so already. StatusConflict while it cannot be."""
         for _ in range(DELETE_TRIES):
-            container = self._find(caller, reference)
+            container = self.find(caller, reference)
             if container.status not in (Status.RUNNING, Status.STOPPED):
                 raise StatusConflict(f"a container in status {container.status} cannot {verb}", container.status)
             target = Status.STOPPED if verb is Verb.STOP else Status.RUNNING
@@ -133,15 +133,15 @@ class Lifecycle:
         due_at = container.look_at(self.clock.now() + FIRST_LOOK)
         self.containers.want(container, target, pending, due_at)
         ids = {"container_id": container.id, "user_id": container.user_id}
-        self._send(Power(**ids, verb=verb, action=pending.action))
+        self.send(Power(**ids, verb=verb, action=pending.action))
 
     def events(self, caller: Caller, reference: str, after: int) -> dict[str, Any]:
         """Every frame with a higher number: what a subscriber may have missed, its end included."""
-        container = self._find(caller, reference, ended=True)
+        container = self.find(caller, reference, ended=True)
         frames = self.containers.frames_after(container.id, after)
         return {"events": [frame_body(frame) for frame in frames], "last_seq": container.seq}
 
-    def _find(self, caller: Caller, reference: str, *, ended: bool = False) -> Container:
+    def find(self, caller: Caller, reference: str, *, ended: bool = False) -> Container:
         """The container, live or (by its id) also `ended`; NotFound otherwise."""
         reference = reference.lower()
         if _UUID.fullmatch(reference):
@@ -154,7 +154,7 @@ class Lifecycle:
                     return each
         raise NotFound("container not found")
 
-    def _send(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """What cannot be sent now is due already, and the sweeper sends it (M1)."""
         try:
             self.commands.send(command)

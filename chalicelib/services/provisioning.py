@@ -3,10 +3,10 @@
 import logging
 from dataclasses import dataclass
 
-from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, Verb
-from chalicelib.contract.commands import Command, Create, Power, Settle
+from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, ResizeCall, Verb
+from chalicelib.contract.commands import Command, Create, Power, Rename, Resize, Settle
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import never_placed, overdue, too_many_pulls, validating
+from chalicelib.domain.announcements import never_placed, overdue, renamed, too_many_pulls, validating
 from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     AgentRefused,
@@ -61,6 +61,10 @@ class Provisioning:
             self._create(container, attempt)
         elif isinstance(command, Power):
             self._power(container, command, attempt)
+        elif isinstance(command, Resize):
+            self._resize(container, command, attempt)
+        elif isinstance(command, Rename):
+            self._rename(container, command)
         else:
             self._delete(container, attempt)
 
@@ -158,6 +162,31 @@ class Provisioning:
             log.warning("host refused the action", extra={"container": container.id, "code": refusal.code})
         except AgentUnreachable as error:
             raise _retry("agent did not answer", attempt) from error
+
+    def _resize(self, container: Container, command: Resize, attempt: int) -> None:
+        """Hand the record's amounts to the container's host, if it has not confirmed them."""
+        pending = container.pending_resize
+        if container.host_id is None or pending is None or pending.action != command.action:
+            log.info("resize no longer wanted", extra={"container": container.id})
+            return
+        call = ResizeCall(
+            container_id=container.id,
+            user_id=container.user_id,
+            generation=container.generation,
+            resources=container.resources,
+            action=f"{pending.action}:{container.attempt}",
+        )
+        try:
+            self.agents.resize(self.hosts.get(container.host_id), call)
+        except AgentRefused as refusal:
+            log.warning("host refused the resize", extra={"container": container.id, "code": refusal.code})
+        except AgentUnreachable as error:
+            raise _retry("agent did not answer", attempt) from error
+
+    def _rename(self, container: Container, command: Rename) -> None:
+        """Have it told, if it has not been; the status function alone pushes."""
+        if container.pending_rename == command.action:
+            self.events.send(renamed(container, command.action, self.clock.now()), container.attempt)
 
     def _delete(self, container: Container, attempt: int) -> None:
         if container.status is not Status.DELETING:

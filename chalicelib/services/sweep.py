@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.contract.commands import Command, Create, Delete, Power
+from chalicelib.contract.commands import Command, Create, Delete, Power, Rename, Resize
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.announcements import abandoned, overdue
 from chalicelib.domain.container import Container
@@ -67,7 +67,7 @@ class Sweep:
             self._fail(container, now)
         else:
             create = Create(container_id=container.id, user_id=container.user_id, generation=container.generation)
-            self._again(container, [create], now)
+            self._again(container, [create, *_asked(container)], now)
 
     def _again(self, container: Container, commands: Sequence[Command], now: datetime) -> None:
         """Send the commands once more; the attempt makes them new messages to the queue (reliability 0.6)."""
@@ -80,11 +80,14 @@ class Sweep:
         self.events.send(overdue(container, now), postponed.attempt)
 
     def _give_up(self, container: Container, now: datetime) -> None:
-        """Say so; until that is recorded it is said again."""
+        """Say so; until that is recorded it is said again. A name is the record's alone, and told until it is."""
         postponed = self._postponed(container, LONGEST_PAUSE, now)
+        log.warning("host confirms nothing", extra={"container": container.id, "host": container.host_id})
         for command in _asked(container):
-            log.warning("host confirms nothing", extra={"container": container.id, "host": container.host_id})
-            self.events.send(abandoned(container, command.action, now), postponed.attempt)
+            if isinstance(command, Rename):
+                self.commands.send(command, postponed.attempt)
+            else:
+                self.events.send(abandoned(container, command.action, now), postponed.attempt)
 
     def _postponed(self, container: Container, pause: timedelta, now: datetime) -> Container:
         """Looked at again after the pause. A deletion is not held to the expiry, which may have passed."""
@@ -97,11 +100,18 @@ class Sweep:
         self.commands.send(Delete(container_id=container.id, user_id=container.user_id))
 
 
-def _asked(container: Container) -> list[Power]:
-    """What its host has not confirmed, to be asked again."""
+def _asked(container: Container) -> list[Power | Resize | Rename]:
+    """What has not been confirmed or told, to be asked again."""
     ids = {"container_id": container.id, "user_id": container.user_id}
-    power = container.pending_power
-    return [Power(**ids, verb=power.verb, action=power.action)] if power else []
+    power, resize, rename = container.pending_power, container.pending_resize, container.pending_rename
+    asked: list[Power | Resize | Rename] = []
+    if power is not None:
+        asked.append(Power(**ids, verb=power.verb, action=power.action))
+    if resize is not None:
+        asked.append(Resize(**ids, action=resize.action))
+    if rename is not None:
+        asked.append(Rename(**ids, action=rename))
+    return asked
 
 
 def _expired(container: Container, now: datetime) -> bool:

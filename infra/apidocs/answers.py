@@ -120,6 +120,15 @@ class Switched(Body):
     status: Literal["running", "stopped"]
 
 
+class Changed(Body):
+    """The container as it will be; a frame follows when its host has confirmed other amounts."""
+
+    message: str
+    restarted: Literal[False]
+    container: Item
+    adjusted: dict[Literal["memory_mb", "cpu_shares"], Granted] | None = None
+
+
 class LoggedFrame(Body):
     """One frame as it was pushed."""
 

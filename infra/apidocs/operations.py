@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from chalicelib.contract.statuses import LIVE
 from chalicelib.domain import errors
 from chalicelib.edge.containers import LONGEST_WAIT, PAGE_LIMIT
-from chalicelib.edge.payloads import CreateShape, GuestShape, TicketShape, TokenShape
+from chalicelib.edge.payloads import ChangesShape, CreateShape, GuestShape, TicketShape, TokenShape
 from infra.apidocs import answers
 
 _STATUSES = sorted(status.value for status in LIVE)
@@ -91,6 +91,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/containers/{container_id}/restart", "Restart a container", "write", 200, answers.Switched,
         refusals=_POWER,
+    ),
+    Operation(
+        "PATCH", "/containers/{container_id}/settings", "Rename a container or give it other amounts", "write", 200,
+        answers.Changed, ChangesShape, {"name": "web", "memory_mb": 1024},
+        refusals=(*_BODY, *_POWER, errors.NameTaken, errors.NoRoom),
     ),
     Operation(
         "GET", "/containers/{container_id}/events", "Frames you may have missed", "read", 200, answers.EventLog,

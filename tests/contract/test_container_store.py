@@ -14,9 +14,9 @@ import pytest
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
 from chalicelib.contract.agent_api import Verb
-from chalicelib.contract.events import Failed, Progress, Removed
+from chalicelib.contract.events import Failed, Progress, Removed, Resized
 from chalicelib.contract.statuses import Stage, Status
-from chalicelib.domain.container import Container, PendingPower
+from chalicelib.domain.container import Container, PendingPower, PendingResize
 from chalicelib.domain.errors import (
     BerthError,
     HostFull,
@@ -477,6 +477,84 @@ def test_a_deletion_leaves_nothing_pending(stores: Stores, user: str) -> None:
 
     assert deleting.pending_power is None
     assert stores.containers.get(user, container.id) == deleting
+
+
+def changed(container: Container, **changes: Any) -> Container:
+    return container.model_copy(update=changes)
+
+
+def test_another_name_takes_the_place_of_the_first(stores: Stores, user: str) -> None:
+    container = stores.created(user, name="old")
+    stores.created(user, name="taken")
+
+    after = stores.containers.reconfigure(container, changed(container, name="new", pending_rename="a"), None)
+
+    assert stores.containers.get(user, container.id) == after
+    assert (after.name, after.pending_rename) == ("new", "a")
+    stores.created(user, name="old")
+    with pytest.raises(NameTaken):
+        stores.created(user, name="new")
+    with pytest.raises(NameTaken):
+        stores.containers.reconfigure(after, changed(after, name="taken"), None)
+    with pytest.raises(StaleWrite):
+        stores.containers.reconfigure(container, changed(container, name="other"), None)
+    stores.containers.begin_delete(after, NOW)
+    stores.created(user, name="new")
+
+
+def test_other_amounts_change_the_room_held_if_there_is_some(stores: Stores, user: str) -> None:
+    host_id = stores.a_host(memory_mb=1000)
+    container = stores.containers.place(stores.created(user, name="a"), stores.hosts.get(host_id), NOW)
+    more, too_much = (container.resources.model_copy(update={"memory_mb": size}) for size in (1000, 1001))
+    pending = PendingResize(action="a", before=container.resources)
+
+    with pytest.raises(HostFull):
+        wanted = changed(container, resources=too_much, name="b")
+        stores.containers.reconfigure(container, wanted, stores.hosts.get(host_id))
+    assert stores.hosts.get(host_id).reserved.memory_mb == 512
+    assert stores.containers.get(user, container.id) == container
+    wanted = changed(container, resources=more, pending_resize=pending)
+    after = stores.containers.reconfigure(container, wanted, stores.hosts.get(host_id))
+
+    assert stores.containers.get(user, container.id) == after
+    assert after.pending_resize == pending
+    assert stores.hosts.get(host_id).reserved.memory_mb == 1000
+    less = changed(after, resources=container.resources)
+    stores.containers.reconfigure(after, less, stores.hosts.get(host_id))
+    assert stores.hosts.get(host_id).reserved.memory_mb == 512
+    assert stores.hosts.get(host_id).reserved.containers == 1
+
+
+def test_of_twenty_that_grow_at_once_as_many_as_fit_do(stores: Stores, user: str) -> None:
+    host = stores.hosts.get(stores.a_host(memory_mb=8 * 512 + 3 * 100))
+    placed = [stores.containers.place(a, host, NOW) for a in _many(stores, user, 8)]
+    bigger = placed[0].resources.model_copy(update={"memory_mb": 612})
+
+    jobs = [lambda c=each: stores.containers.reconfigure(c, changed(c, resources=bigger), host) for each in placed]
+
+    assert outcomes(jobs) == {"Container": 3, "HostFull": 5}
+    assert stores.hosts.get(host.id).reserved.memory_mb == 8 * 512 + 300
+
+
+def _many(stores: Stores, user: str, number: int) -> list[Container]:
+    containers = [a_container(user_id=user) for _ in range(number)]
+    for container in containers:
+        stores.create(container, limit=number)
+    return containers
+
+
+def test_room_follows_what_a_host_has_made_of_a_container(stores: Stores, user: str) -> None:
+    host_id = stores.a_host(memory_mb=600)
+    placed = stores.containers.place(stores.created(user), stores.hosts.get(host_id), NOW)
+    resources = placed.resources.model_copy(update={"memory_mb": 700})
+    event = Resized(**about(placed, 3), action="a", resources=resources)
+    change = apply(placed.model_copy(update={"status": Status.RUNNING}), event, NOW)
+    assert isinstance(change, Change)
+
+    stores.containers.apply(change.before, change.after, change.frames, release=False)
+
+    assert stores.hosts.get(host_id).reserved.memory_mb == 700
+    assert stores.hosts.get(host_id).reserved.containers == 1
 
 
 @pytest.fixture

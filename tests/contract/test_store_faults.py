@@ -222,6 +222,17 @@ def test_a_wish_and_a_postponement_whose_answers_are_lost_are_kept(ground: Groun
     assert ground.true.get(ground.user, wanted.id) == postponed
 
 
+def test_other_settings_whose_answer_is_lost_are_written_once(ground: Ground, lossy: DynamoContainers) -> None:
+    running = ground.running()
+    resources = running.resources.model_copy(update={"memory_mb": 700})
+    wanted = running.model_copy(update={"name": "other", "resources": resources})
+
+    after = lossy.reconfigure(running, wanted, ground.host())
+
+    assert ground.true.get(ground.user, running.id) == after
+    assert ground.host().reserved.memory_mb == 700
+
+
 def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_ones_own(ground: Ground, lossy: DynamoContainers) -> None:
     container = ground.running()
     ground.true.want(container, Status.STOPPED, STOP, NOW)
@@ -285,7 +296,14 @@ def _postponing(ground: Ground, store: DynamoContainers) -> Callable[[], Any]:
     return lambda: store.postpone(created, NOW, 1)
 
 
-WRITES: list[Write] = [_creating, _placing, _unplacing, _applying, _deleting, _wanting, _postponing]
+def _reconfiguring(ground: Ground, store: DynamoContainers) -> Callable[[], Any]:
+    running, host = ground.running(), ground.host()
+    resources = running.resources.model_copy(update={"memory_mb": 700})
+    wanted = running.model_copy(update={"name": f"n-{uuid.uuid4().hex}", "resources": resources})
+    return lambda: store.reconfigure(running, wanted, host)
+
+
+WRITES: list[Write] = [_reconfiguring, _creating, _placing, _unplacing, _applying, _deleting, _wanting, _postponing]
 
 
 @pytest.mark.parametrize("times", range(1, len(transactions.PAUSES) + 1))

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.contract.agent_api import HostReport
+from chalicelib.contract.resources import Resources
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.container import Container, Frame, PendingPower
+from chalicelib.domain.container import NOTHING_PENDING, RECONFIGURED, Container, Frame, PendingPower
 from chalicelib.domain.errors import (
     HostFull,
     KeyReused,
@@ -65,6 +66,14 @@ class MemoryHosts:
 
     def candidates(self) -> list[Host]:
         return [host for host in self.rows.values() if host.report is not None]
+
+    def room_for_more(self, host: Host, before: Resources, after: Resources) -> bool:
+        held, offer = self.rows[host.id].reserved, host.report
+        for name in ("memory_mb", "cpu_shares", "disk_mb"):
+            more = getattr(after, name) - getattr(before, name)
+            if more > 0 and getattr(held, name) + more > getattr(offer, name, 0):
+                return False
+        return True
 
     def hold(self, host_id: str, container: Container, sign: int) -> None:
         held, wanted = self.rows[host_id].reserved, container.resources
@@ -142,7 +151,7 @@ class MemoryContainers:
             now = self.get(container.user_id, container.id)
             if not now.live:
                 raise StaleWrite("no longer live")
-            changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, "pending_power": None}
+            changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, **NOTHING_PENDING}
             self._give_back(now)
             self.records[now.user_id, now.id] = _next(now, changes)
             return _next(container, changes)
@@ -159,6 +168,24 @@ class MemoryContainers:
             changes = {"wanted": wanted, "pending_power": pending, "due_at": due_at, "attempt": 0}
             self.records[now.user_id, now.id] = _next(now, changes)
             return _next(container, changes)
+
+    def reconfigure(self, before: Container, after: Container, host: Host | None) -> Container:
+        with self.lock, self.hosts.lock:
+            now = self.get(before.user_id, before.id)
+            if now.version != before.version:
+                raise StaleWrite("the record has moved on")
+            changed = _next(now, {name: getattr(after, name) for name in RECONFIGURED})
+            if changed.name != now.name and (now.user_id, changed.name) in self.names:
+                raise NameTaken(changed.name)
+            if host is not None and not self.hosts.room_for_more(host, now.resources, changed.resources):
+                raise HostFull(host.id)
+            if host is not None:
+                self.hosts.hold(host.id, now, -1)
+                self.hosts.hold(host.id, changed, +1)
+            del self.names[now.user_id, now.name]
+            self.names[now.user_id, changed.name] = now.id
+            self.records[now.user_id, now.id] = changed
+            return changed
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         with self.lock, self.hosts.lock:
@@ -191,6 +218,9 @@ class MemoryContainers:
                 raise StaleWrite("the record has moved on")
             if before.reserved and not after.reserved and before.host_id is not None:
                 self.hosts.hold(before.host_id, before, -1)
+            elif after.reserved and after.resources != before.resources and after.host_id is not None:
+                self.hosts.hold(after.host_id, before, -1)
+                self.hosts.hold(after.host_id, after, +1)
             if release:
                 self._give_back(before)
             self.records[after.user_id, after.id] = after

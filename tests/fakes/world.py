@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.contract.agent_api import ContainerSpec, Held, Holdings, PowerCall, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Held, Holdings, PowerCall, Removal, ResizeCall
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
@@ -18,6 +18,7 @@ from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.rates import Limit, Limiter, Pulls, Rates
+from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
@@ -53,6 +54,7 @@ class FakeAgents:
     created: list[tuple[str, ContainerSpec]] = field(default_factory=list)
     deleted: list[tuple[str, Removal]] = field(default_factory=list)
     powered: list[tuple[str, PowerCall]] = field(default_factory=list)
+    resized: list[tuple[str, ResizeCall]] = field(default_factory=list)
     held: dict[str, list[Held]] = field(default_factory=dict)
     refusing: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
@@ -68,6 +70,10 @@ class FakeAgents:
     def power(self, host: Host, call: PowerCall) -> None:
         self._check(host)
         self.powered.append((host.id, call))
+
+    def resize(self, host: Host, call: ResizeCall) -> None:
+        self._check(host)
+        self.resized.append((host.id, call))
 
     def holdings(self, host: Host) -> Holdings:
         self._check(host)
@@ -125,6 +131,7 @@ class World:
             self.hosts.enrol(f"host-{number}", public_key_of(HOST_KEY))
             self.hosts.heartbeat(f"host-{number}", a_report(), self.clock.now())
         self.lifecycle = Lifecycle(self.containers, self.commands, self.clock, self.ids, PLENTY)
+        self.reconfiguration = Reconfiguration(self.lifecycle, self.hosts)
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
         pulls = Pulls(self.rate_store, self.clock, per_hour=5)

@@ -16,8 +16,8 @@ from chalicelib.adapters.dynamodb.rows import MARK, UserRows, due_shard, next_ve
 from chalicelib.adapters.dynamodb.transactions import Conditional, Refusal, call, transact
 from chalicelib.adapters.dynamodb.writes import Row
 from chalicelib.contract.statuses import LIVE, Status
-from chalicelib.domain.container import Container, Frame, PendingPower
-from chalicelib.domain.errors import HostFull, StaleWrite
+from chalicelib.domain.container import NOTHING_PENDING, RECONFIGURED, Container, Frame, PendingPower
+from chalicelib.domain.errors import HostFull, NameTaken, StaleWrite
 from chalicelib.domain.host import Host
 
 KEPT = timedelta(hours=24)
@@ -38,7 +38,7 @@ class RecordChanges:
         self._rows = UserRows(containers)
 
     def begin_delete(self, container: Container, at: datetime) -> Container:
-        changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, "pending_power": None}
+        changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, **NOTHING_PENDING}
         mark = _new_mark()
         record = self._rows.change(
             container,
@@ -52,7 +52,7 @@ class RecordChanges:
                 **{f":{status.value}": status.value for status in LIVE},
             },
             mark,
-            remove="pending_power",
+            remove=", ".join(NOTHING_PENDING),
         )
         if self._refusal([record, *self._rows.releases(container)], mark) is not None:
             raise StaleWrite("no longer live")
@@ -76,6 +76,27 @@ class RecordChanges:
         )
         self._update(change, mark)
         return next_version(container, wanted=wanted, pending_power=pending, due_at=due_at, attempt=0)
+
+    def reconfigure(self, before: Container, after: Container, host: Host | None) -> Container:
+        mark = _new_mark()
+        changed = next_version(before, **{name: getattr(after, name) for name in RECONFIGURED})
+        values = values_of(changed) | {MARK: mark}
+        writes = [self._rows.record(changed).put(values, "version = :version", {":version": before.version})]
+        if host is not None:
+            writes.append(reservations.change(self._hosts, host.id, before.resources, changed.resources, host))
+        if changed.name != before.name:
+            writes.append(self._rows.name(before).delete("container_id = :id", {":id": before.id}))
+            writes.append(self._rows.name(changed).put({"container_id": before.id}, "attribute_not_exists(sk)"))
+        refusal = self._refusal(writes, mark)
+        if refusal is None:
+            return changed
+        if refusal.failed[0]:
+            raise StaleWrite("the record has moved on")
+        if changed.name != before.name and refusal.failed[-1]:
+            raise NameTaken(changed.name)
+        if host is not None and refusal.failed[1]:
+            raise HostFull(host.id)
+        raise StaleWrite("its name is not its own")
 
     def place(self, container: Container, host: Host, at: datetime) -> Container:
         mark = _new_mark()
@@ -130,6 +151,8 @@ class RecordChanges:
         writes += [self._log(after, frame) for frame in frames]
         if before.reserved and not after.reserved and before.host_id is not None:
             writes.append(reservations.free(self._hosts, before, before.host_id))
+        elif after.reserved and after.resources != before.resources and after.host_id is not None:
+            writes.append(reservations.change(self._hosts, after.host_id, before.resources, after.resources, None))
         if release:
             writes += self._rows.releases(before)
         if self._refusal(writes, mark) is not None:

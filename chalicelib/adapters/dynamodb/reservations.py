@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.adapters.dynamodb.writes import Row
+from chalicelib.contract.resources import Resources
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import HostFull
 from chalicelib.domain.host import LEASE, Host
@@ -32,6 +33,25 @@ def hold(table: str, container: Container, host: Host, at: datetime) -> dict[str
             ":false": False,
             ":oldest": at - LEASE,
         },
+    )
+
+
+def change(table: str, host_id: str, before: Resources, after: Resources, offer: Host | None) -> dict[str, Any]:
+    """Hold as much more or less as the amounts differ; with an `offer`, what is more only if there is room for it."""
+    more = {name: getattr(after, name) - getattr(before, name) for name in _AMOUNTS}
+    room = {}
+    if offer is not None:
+        report = offer.report
+        room = {
+            f":room_{name}": (getattr(report, name) if report else 0) - amount
+            for name, amount in more.items()
+            if amount > 0
+        }
+    fits = [f"reserved_{name.removeprefix(':room_')} <= {name}" for name in room]
+    return Row(table, {"host_id": host_id}).update(
+        "ADD " + ", ".join(f"reserved_{name} :{name}" for name in more),
+        " AND ".join(["attribute_exists(host_id)", *fits]),
+        {**{f":{name}": amount for name, amount in more.items()}, **room},
     )
 
 
