@@ -13,7 +13,7 @@ from chalicelib.settings import prefix_from, queue_name
 
 app = Chalice(app_name="berth", configure_logs=False)
 app.experimental_feature_flags.update(["WEBSOCKETS"])
-app.register_middleware(invocations.around, "all")
+app.register_middleware(invocations.around(wiring.metrics), "all")
 
 ANY_TYPE = ["*/*"]
 """Chalice must not judge content types: the edge does, in the contract's words."""
@@ -148,15 +148,16 @@ def disconnect(event: WebsocketEvent) -> None:
 
 @app.on_sqs_message(queue=queue_name(PREFIX, "commands"), batch_size=1)
 def provision(event: SQSEvent) -> None:
-    queues.carry_out_commands(event, wiring.provisioning(), wiring.redelivery("commands"))
+    queues.carry_out_commands(event, wiring.provisioning(), wiring.redelivery("commands"), wiring.metrics())
 
 
 @app.on_sqs_message(queue=queue_name(PREFIX, "events"), batch_size=1)
 def status(event: SQSEvent) -> None:
-    queues.record_events(event, wiring.status_writer(), wiring.redelivery("events"))
+    queues.record_events(event, wiring.status_writer(), wiring.redelivery("events"), wiring.metrics())
 
 
 @app.schedule("rate(1 minute)")
 def sweep(event: CloudWatchEvent) -> None:
     wiring.sweep().run()
+    wiring.dead_letter_watch().run()
     wiring.leases().run(wiring.settings().sweep_seconds)

@@ -241,6 +241,26 @@ class Sockets(Protocol):
         """Close it; nothing when it is closed already."""
 
 
+class Metrics(Protocol):
+    """Measurements of how the service does. Dimensions are words of short lists, never ids."""
+
+    def count(self, name: str, amount: float = 1, **dimensions: str) -> None:
+        """It happened, or so many times."""
+
+    def measure(self, name: str, value: float, unit: str, **dimensions: str) -> None:
+        """One value, in `Seconds` or `Count`."""
+
+    def flush(self) -> None:
+        """Hand over what was noted since the last time; at the end of an invocation."""
+
+
+class DeadLetters(Protocol):
+    """Messages that were given up."""
+
+    def waiting(self, queue: str) -> int:
+        """How many of `commands` or `events` wait for an operator, about; Busy when nobody knows."""
+
+
 class Clock(Protocol):
     """The time, so that tests may hold it."""
 

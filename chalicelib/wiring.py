@@ -15,8 +15,9 @@ from chalicelib.adapters.dynamodb.hosts import DynamoHosts
 from chalicelib.adapters.dynamodb.ledger import DynamoLedger
 from chalicelib.adapters.dynamodb.rates import DynamoRates
 from chalicelib.adapters.dynamodb.tokens import DynamoTokens
+from chalicelib.adapters.emf import EmfMetrics
 from chalicelib.adapters.parameters import SsmParameters
-from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
+from chalicelib.adapters.sqs import SqsCommands, SqsDeadLetters, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
 from chalicelib.contract.events import Event
 from chalicelib.contract.logs import log_as_json
@@ -24,6 +25,7 @@ from chalicelib.edge.containers import Api
 from chalicelib.edge.sockets import Doorkeeper
 from chalicelib.ports import Agents, Rate
 from chalicelib.services.audit import Audit
+from chalicelib.services.dead_letters import DeadLetterWatch
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
@@ -71,6 +73,16 @@ def _client(service: str) -> Any:
 def containers() -> DynamoContainers:
     table = settings().table
     return DynamoContainers(_client("dynamodb"), table("containers"), table("events"), table("hosts"))
+
+
+@cache
+def metrics() -> EmfMetrics:
+    return EmfMetrics(settings().stage)
+
+
+@cache
+def dead_letter_watch() -> DeadLetterWatch:
+    return DeadLetterWatch(SqsDeadLetters(_client("sqs"), settings().queue), metrics())
 
 
 @cache
@@ -163,7 +175,7 @@ def rate_store() -> DynamoRates:
 
 
 def _limiter(kind: str, most: int, seconds: int) -> Limiter:
-    return Limiter(Limit(kind, most, seconds, settings().rate_stride), rate_store(), CLOCK)
+    return Limiter(Limit(kind, most, seconds, settings().rate_stride), rate_store(), CLOCK, metrics())
 
 
 @cache
@@ -203,7 +215,7 @@ def agents() -> Agents:
 
 @cache
 def provisioning() -> Provisioning:
-    pulls = Pulls(rate_store(), CLOCK, settings().pulls_per_hour)
+    pulls = Pulls(rate_store(), CLOCK, settings().pulls_per_hour, metrics())
     return Provisioning(containers(), hosts(), agents(), events(), CLOCK, IDS, pulls)
 
 
@@ -223,16 +235,16 @@ def audit() -> Audit:
 def status_writer() -> StatusWriter:
     public_key = _kept(settings().control_public_key, settings().control_public_key_parameter)
     keyring = Keyring(hosts(), public_key)
-    fanout = FanOut(connections(), sockets(), CLOCK)
+    fanout = FanOut(connections(), sockets(), CLOCK, metrics=metrics())
     inventories = Inventories(containers(), commands(), CLOCK)
-    return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, inventories, CLOCK)
+    return StatusWriter(containers(), hosts(), keyring, subscriptions(), fanout, inventories, CLOCK, metrics())
 
 
 @cache
 def leases() -> Leases:
-    return Leases(containers(), hosts(), events(), CLOCK, width=LEASES_WIDTH)
+    return Leases(containers(), hosts(), events(), CLOCK, LEASES_WIDTH, metrics())
 
 
 @cache
 def sweep() -> Sweep:
-    return Sweep(containers(), commands(), events(), CLOCK)
+    return Sweep(containers(), commands(), events(), CLOCK, metrics())

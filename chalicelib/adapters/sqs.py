@@ -58,6 +58,24 @@ class SqsRedelivery:
             return
 
 
+class SqsDeadLetters:
+    """`ports.DeadLetters`."""
+
+    def __init__(self, client: Any, named: Callable[[str], str]) -> None:
+        """`named` gives the full name of a queue."""
+        self._client = client
+        self._named = named
+
+    def waiting(self, queue: str) -> int:
+        name = "ApproximateNumberOfMessages"
+        try:
+            url = self._client.get_queue_url(QueueName=self._named(f"{queue}-dead"))["QueueUrl"]
+            found = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        except (ClientError, BotoCoreError) as error:
+            raise Busy("the queue did not say") from error
+        return int(found["Attributes"][name])
+
+
 def _which(command: Command) -> str:
     """What tells two commands of one kind apart."""
     if isinstance(command, Create):

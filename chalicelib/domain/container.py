@@ -63,6 +63,8 @@ class Container(BaseModel):
     pending_rename: str | None = None
     """The action of a change of name that subscribers have not been told of."""
     stage: Stage | None = None
+    stage_at: datetime | None = None
+    """When it came to this stage."""
     progress: int = 0
     seq: int = 0
     """Number of the last frame; rises by one per frame."""

@@ -112,6 +112,8 @@ class _Draft:
             self.set(due_at=self.after.expires_at, attempt=0)
 
     def numbered(self, event: AboutContainer) -> Change:
+        if self.after.stage is not self.before.stage:
+            self.set(stage_at=self.now)
         self.set(
             version=self.before.version + 1,
             number=event.number or self.after.number,

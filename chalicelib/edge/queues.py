@@ -1,6 +1,7 @@
 """Queue records: an SQS event comes in, each body goes to its service; what must come again raises."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from chalicelib.contract.commands import parse_command
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import RetryLater, UntrustedEvent
+from chalicelib.ports import Metrics
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
 
@@ -23,9 +25,10 @@ class Redelivery(Protocol):
         """Deliver it again this many seconds from now."""
 
 
-def carry_out_commands(event: SQSEvent, provisioning: Provisioning, redelivery: Redelivery) -> None:
+def carry_out_commands(event: SQSEvent, provisioning: Provisioning, redelivery: Redelivery, metrics: Metrics) -> None:
     """Carry out each command of the event (one, with batch size 1)."""
     for record in event:
+        metrics.measure("QueueAge", _age(record), "Seconds", queue="commands")
         _once(record, redelivery, lambda body, count: _carry_out(provisioning, body, count))
 
 
@@ -35,13 +38,21 @@ def _carry_out(provisioning: Provisioning, body: str, count: int) -> None:
         provisioning.carry_out(command, count)
 
 
-def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery) -> None:
+def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery, metrics: Metrics) -> None:
     """Apply each event (one, with batch size 1); a forged one is dropped and told in the log."""
     for record in event:
+        metrics.measure("QueueAge", _age(record), "Seconds", queue="events")
         try:
             _once(record, redelivery, lambda body, _count: status.record(body))
         except UntrustedEvent as error:
+            metrics.count("EventsDropped", reason="untrusted")
             log.error("event refused", extra={"reason": str(error), "message_id": record.to_dict()["messageId"]})
+
+
+def _age(record: SQSRecord) -> float:
+    """Seconds since it was sent, at its first delivery or a later one."""
+    sent = int(record.to_dict()["attributes"].get("SentTimestamp", 0)) / 1000
+    return max(0.0, time.time() - sent) if sent else 0.0
 
 
 def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:

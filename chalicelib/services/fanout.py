@@ -10,7 +10,8 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.container import Frame
 from chalicelib.domain.errors import ConnectionGone, ConnectionStuck
 from chalicelib.domain.items import frame_body
-from chalicelib.ports import Clock, ConnectionStore, Sockets
+from chalicelib.ports import Clock, ConnectionStore, Metrics, Sockets
+from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.fanout")
 
@@ -36,6 +37,7 @@ class FanOut:
     sockets: Sockets
     clock: Clock
     spread: Spread = in_threads
+    metrics: Metrics = UNMEASURED
 
     def announce(self, user_id: str, frames: Sequence[Frame]) -> None:
         """Push the frames, in order, to every connection of the user whose list is out."""
@@ -52,9 +54,12 @@ class FanOut:
         for text in texts:
             try:
                 self.sockets.send(connection.id, text)
+                self.metrics.count("Pushes", outcome="sent")
             except ConnectionGone:
+                self.metrics.count("Pushes", outcome="gone")
                 self.connections.forget(connection)
                 return
             except ConnectionStuck:
+                self.metrics.count("Pushes", outcome="stuck")
                 log.warning("push given up", extra={"connection": connection.id, "user": connection.user_id})
                 return

@@ -15,7 +15,8 @@ from chalicelib.domain.announcements import lost_creating, lost_running
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy
 from chalicelib.domain.host import Host
-from chalicelib.ports import Clock, ContainerStore, EventQueue, HostStore
+from chalicelib.ports import Clock, ContainerStore, EventQueue, HostStore, Metrics
+from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.leases")
 
@@ -46,6 +47,7 @@ class Leases:
 
     width: int = 1
     """Hosts handled side by side: a rack's containers are tens of thousands."""
+    metrics: Metrics = UNMEASURED
 
     def run(self, seconds: float = 0.0) -> int:
         """Rounds for so long, at least one, since the finest schedule alone is too coarse for the promise of 120 s.
@@ -66,6 +68,7 @@ class Leases:
         hosts = self.hosts.candidates()
         silent = [host for host in hosts if host.silent(now)]
         if len(silent) >= BRAKE_LEAST and len(silent) > BRAKE_SHARE * len(hosts):
+            self.metrics.count("LeaseBrake")
             log.error("too many hosts are silent: nothing is ended", extra={"silent": len(silent), "hosts": len(hosts)})
             return 0
         waiting = [host for host in silent if host.id not in quiet]
@@ -87,6 +90,8 @@ class Leases:
         told = [self._tell(container, now) for container in self.containers.on_host(host.id, PAGE)]
         if any(told):
             log.warning("host lost", extra={"host": host.id, "containers": sum(told)})
+            self.metrics.count("HostsLost")
+            self.metrics.count("LeaseEvictions", sum(told))
         return sum(told)
 
     def _tell(self, container: Container, now: datetime) -> bool:

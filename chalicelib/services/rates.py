@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from chalicelib.domain.errors import Busy, RateLimited
 from chalicelib.domain.identity import Caller
-from chalicelib.ports import Clock, RateStore
+from chalicelib.ports import Clock, Metrics, RateStore
+from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.rates")
 
@@ -49,10 +50,11 @@ class _Count:
 class Limiter:
     """Counts requests by key against one limit."""
 
-    def __init__(self, limit: Limit, store: RateStore, clock: Clock) -> None:
+    def __init__(self, limit: Limit, store: RateStore, clock: Clock, metrics: Metrics = UNMEASURED) -> None:
         self._limit = limit
         self._store = store
         self._clock = clock
+        self._metrics = metrics
         self._counts: dict[str, _Count] = {}
 
     def count(self, key: str) -> None:
@@ -64,6 +66,7 @@ class Limiter:
             if count.here >= count.tell_at or count.total > self._limit.most:
                 self._tell(key, count)
         if count.total > self._limit.most:
+            self._metrics.count("RateLimited", kind=self._limit.kind)
             raise RateLimited(max(1, math.ceil((count.ends - now).total_seconds())))
 
     def _count_of(self, key: str, now: datetime) -> _Count:
@@ -81,6 +84,7 @@ class Limiter:
             count.elsewhere = self._store.add(f"{self._limit.kind}#{key}", count.ends, count.here)
         except Busy:
             log.warning("rate not shared", extra={"kind": self._limit.kind})
+            self._metrics.count("RateNotShared", kind=self._limit.kind)
             count.tell_at = count.here + self._limit.stride
             return
         count.here = 0
@@ -110,6 +114,7 @@ class Pulls:
     store: RateStore
     clock: Clock
     per_hour: int
+    metrics: Metrics = UNMEASURED
 
     def wait_for(self, user_id: str, container_id: str) -> int:
         """0 when this container's image may be pulled now, else the seconds until it may; a retry is not counted."""
@@ -120,7 +125,9 @@ class Pulls:
                 return 0
         except Busy:
             log.warning("rate not shared", extra={"kind": "pulls", "container": container_id})
+            self.metrics.count("RateNotShared", kind="pulls")
             return 0
+        self.metrics.count("RateLimited", kind="pulls")
         return max(1, math.ceil((ends - now).total_seconds()))
 
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 from chalicelib.contract.events import AboutContainer, Event, Heartbeat, Inventory, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
+from chalicelib.contract.statuses import Status
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
 from chalicelib.domain.transitions import Change, Ignored, apply
-from chalicelib.ports import Clock, ContainerStore, HostStore
+from chalicelib.ports import Clock, ContainerStore, HostStore, Metrics
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.subscriptions import Subscriptions
+from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.status")
 
@@ -31,6 +33,7 @@ class StatusWriter:
     fanout: FanOut
     inventories: Inventories
     clock: Clock
+    metrics: Metrics = UNMEASURED
 
     def record(self, body: str) -> None:
         """Take one queue body. UntrustedEvent for a forged one, RetryLater when it must come again."""
@@ -75,14 +78,32 @@ class StatusWriter:
             change = self._applied(event, signer)
         except NotFound:
             log.info("event for an unknown container", extra={"container": event.container_id})
+            self.metrics.count("EventsDropped", reason="unknown container")
             return
         if isinstance(change, Change):
             self.fanout.announce(event.user_id, change.frames)
             _log(event, change)
+            self._measure(event, change)
         elif change.again:
+            self.metrics.count("EventsDropped", reason=change.reason)
             self._push_again(event)
         else:
+            self.metrics.count("EventsDropped", reason=change.reason)
             log.info("event ignored", extra=_ids(event) | {"reason": change.reason})
+
+    def _measure(self, event: AboutContainer, change: Change) -> None:
+        """What was applied, and how long the stage took that it ends."""
+        self.metrics.count("EventsApplied", kind=event.kind)
+        before, after = change.before, change.after
+        if before.status is not Status.CREATING or (before.stage is after.stage and before.status is after.status):
+            return
+        now = self.clock.now()
+        if before.stage is not None and before.stage_at is not None:
+            self.metrics.measure("StageSeconds", (now - before.stage_at).total_seconds(), "Seconds", stage=before.stage)
+        if after.status is Status.RUNNING:
+            self.metrics.measure("ReadySeconds", (now - before.created_at).total_seconds(), "Seconds")
+        elif after.error is not None and after.status is Status.ERROR:
+            self.metrics.count("CreationsFailed", code=after.error.code)
 
     def _applied(self, event: AboutContainer, signer: str) -> Change | Ignored:
         for _ in range(WRITE_TRIES):

@@ -10,7 +10,8 @@ from chalicelib.contract.statuses import Status
 from chalicelib.domain.announcements import abandoned, overdue
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, NotFound, StaleWrite
-from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue
+from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue, Metrics
+from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.sweep")
 
@@ -32,6 +33,7 @@ class Sweep:
     commands: CommandQueue
     events: EventQueue
     clock: Clock
+    metrics: Metrics = UNMEASURED
 
     def run(self) -> int:
         """Handle what is due now; the number of records acted on."""
@@ -45,6 +47,7 @@ class Sweep:
             if container.due_at is None or container.due_at > now:
                 return False
             self._act(container, now)
+            self.metrics.count("SweepRepairs", status=container.status)
         except (NotFound, StaleWrite, Busy):
             return False
         return True

@@ -1,6 +1,7 @@
 """What a deployment writes: every line is JSON with its keys, and one request's id leads through all of it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def lines_of(berth: Berth) -> dict[str, list[dict[str, Any]]]:
     """Every line of the functions and agents, by file; a line that is no JSON object fails here."""
     folder = berth.cloud.settings.data / "logs"
     found = {}
-    for path in [folder / FUNCTION_LOG, *(folder / f"{host_id}.log" for host_id in berth.agents)]:
+    for path in [folder / FUNCTION_LOG, *(folder / f"{host_id}.log" for host_id in berth.hosts)]:
         found[path.name] = [_line(path, text) for text in path.read_text().splitlines()]
     return found
 
@@ -90,9 +91,16 @@ def test_every_line_is_json_with_its_keys_and_a_request_can_be_followed_through_
     for line in functions + agent:
         assert "_aws" in line or {"level", "message", "service"} <= line.keys(), line
     for line in functions:
-        assert line.get("function_request_id"), line
+        assert "_aws" in line or line.get("function_request_id"), line
     for line in agent:
-        assert line["host"] in berth.agents, line
+        assert line["host"] in berth.hosts, line
+
+    measured = [line for line in functions if "_aws" in line]
+    names = {each["Name"] for line in measured for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert {"QueueAge", "EventsApplied", "StageSeconds", "ReadySeconds", "Pushes", "DeadLetters"} <= names
+    for line in measured:
+        for name in line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]:
+            assert re.fullmatch(r"[a-z_ ]{1,30}", line[name]), f"{name} of a measurement must be from a short list"
 
     for trace in (created, deleted):
         told = [line["message"] for line in functions + agent if line.get("trace") == trace]

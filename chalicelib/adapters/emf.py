@@ -1,0 +1,63 @@
+"""Measurements to CloudWatch by the embedded metric format: they come in one by one, and go out once an invocation."""
+
+import json
+import sys
+import threading
+from collections import defaultdict
+from typing import Any
+
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+from aws_lambda_powertools.shared.json_encoder import Encoder
+
+NAMESPACE = "Berth"
+
+Dimensions = tuple[tuple[str, str], ...]
+
+
+class EmfMetrics:
+    """`ports.Metrics`; one line on the standard output per set of dimensions, which Lambda's log takes as metrics."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[Dimensions, str], float] = defaultdict(float)
+        self._measures: dict[tuple[Dimensions, str, str], list[float]] = defaultdict(list)
+
+    def count(self, name: str, amount: float = 1, **dimensions: str) -> None:
+        with self._lock:
+            self._counts[tuple(sorted(dimensions.items())), name] += amount
+
+    def measure(self, name: str, value: float, unit: str, **dimensions: str) -> None:
+        with self._lock:
+            self._measures[tuple(sorted(dimensions.items())), name, unit].append(value)
+
+    def flush(self) -> None:
+        """Write what was counted and measured since the last time."""
+        with self._lock:
+            counts, measures = dict(self._counts), dict(self._measures)
+            self._counts.clear()
+            self._measures.clear()
+        lines: dict[Dimensions, AmazonCloudWatchEMFProvider] = {}
+        for (dimensions, name), amount in counts.items():
+            self._line(lines, dimensions).add_metric(name, "Count", amount)
+        for (dimensions, name, unit), values in measures.items():
+            for value in values:
+                self._line(lines, dimensions).add_metric(name, unit, value)
+        for line in lines.values():
+            _write(line.serialize_metric_set())
+
+    def _line(
+        self, lines: dict[Dimensions, AmazonCloudWatchEMFProvider], dimensions: Dimensions
+    ) -> AmazonCloudWatchEMFProvider:
+        if dimensions not in lines:
+            line = AmazonCloudWatchEMFProvider(metric_set={}, dimension_set={}, metadata_set={}, namespace=NAMESPACE)
+            for name, value in (("deployment", self._stage), *dimensions):
+                line.add_dimension(name, value)
+            lines[dimensions] = line
+        return lines[dimensions]
+
+
+def _write(line: Any) -> None:
+
+    sys.stdout.write(json.dumps(line, cls=Encoder, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
