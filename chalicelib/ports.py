@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal, ResizeCall
+from chalicelib.contract.causes import Cause
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.statuses import Status
@@ -64,10 +65,10 @@ class ContainerStore(Protocol):
     def of_user(self, user_id: str) -> list[Container]:
         """The user's live containers, newest first."""
 
-    def begin_delete(self, container: Container, at: datetime) -> Container:
+    def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
         """Move a live record to `deleting`, due at once, and give back name and quota, in one transaction.
 
-        StaleWrite when it is no longer live.
+        The cause is kept as why it was deleted, whatever happens then. StaleWrite when it is no longer live.
         """
 
     def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
@@ -107,7 +108,7 @@ class ContainerStore(Protocol):
         """Records whose `due_at` has passed, oldest first per shard, at most `limit`; may lag behind writes."""
 
     def on_host(self, host_id: str, limit: int) -> list[Container]:
-        """Records placed on a host in `creating` or `running`, at most `limit`; may lag behind writes."""
+        """Records placed on a host in `creating`, `running` or `deleting`, at most `limit`; may lag behind writes."""
 
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         """The frames of a container with a higher number, in order."""

@@ -8,6 +8,8 @@ from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Ren
 from chalicelib.contract.statuses import PROGRESS, Stage
 from chalicelib.domain.container import Container
 
+BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
+
 
 def validating(container: Container, now: datetime) -> Progress:
     """Its request is good and a host is being chosen."""
@@ -48,8 +50,20 @@ def alive_after_all(container: Container, now: datetime) -> Started:
 
 def never_placed(container: Container, now: datetime) -> Removed:
     """It was deleted before it had a host: nothing has to be removed."""
-    cause = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
-    return Removed(**_about(container, now), cause=cause)
+    return Removed(**_about(container, now), cause=BY_USER)
+
+
+def lost_deleting(container: Container, now: datetime) -> Removed:
+    """Its host fell silent while it was removed: should the host come back, its inventory brings it to mind (M9)."""
+    return Removed(**_about(container, now), cause=BY_USER)
+
+
+def swept_because(container: Container) -> Cause:
+    """Why the sweeper deletes it: its session is over, or it has been in `error` for long enough."""
+    if container.error is None:
+        return Cause(code=Code.EXPIRED, actor=Actor.SYSTEM, message="its session is over")
+    message = f"it was in error for too long, because {container.error.message}"
+    return Cause(code=container.error.code, actor=Actor.SYSTEM, message=message)
 
 
 def renamed(container: Container, action: str, now: datetime) -> Renamed:

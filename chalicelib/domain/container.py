@@ -95,6 +95,8 @@ class Container(BaseModel):
     """How often the sweeper has sent its command again since it was asked for."""
     error: Cause | None = None
     stopped_because: Cause | None = None
+    deleted_because: Cause | None = None
+    """Why its deletion was begun; None when the host ended it by itself."""
 
     @property
     def custom(self) -> bool:

@@ -259,14 +259,15 @@ def _removed(draft: _Draft, event: Removed) -> _Draft | Ignored:
     if not draft.may(Status.DELETED) or draft.before.status is Status.ERROR:
         return Ignored("deleted already, or in error")
     draft.release = draft.before.live
+    cause = draft.before.deleted_because or event.cause
     if draft.before.status is Status.RUNNING and event.cause.code is not Code.USER:
         draft.set(status=Status.STOPPED, stopped_because=event.cause)
         draft.frame("stopped", _ended_item(event))
     draft.set(status=Status.DELETED, reserved=False, due_at=None, **NOTHING_PENDING)
-    reason = event.cause.model_dump(mode="json", exclude_none=True)
+    reason = cause.model_dump(mode="json", exclude_none=True)
     return draft.frame(
         "deleted",
-        lambda d: _ids(d.after) | {"name": d.after.name, "reason": event.cause.code.value, "cause": reason},
+        lambda d: _ids(d.after) | {"name": d.after.name, "reason": cause.code.value, "cause": reason},
     )
 
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chalicelib.contract.events import Failed, Stopped
+from chalicelib.contract.events import Failed, Removed, Stopped
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import lost_creating, lost_running
+from chalicelib.domain.announcements import lost_creating, lost_deleting, lost_running
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy
 from chalicelib.domain.host import Host
@@ -30,9 +30,10 @@ PAGE = 50
 ROUND = timedelta(seconds=10)
 """Between the end of a round and the next."""
 
-_SAID_OF: dict[Status, Callable[[Container, datetime], Failed | Stopped]] = {
+_SAID_OF: dict[Status, Callable[[Container, datetime], Failed | Stopped | Removed]] = {
     Status.CREATING: lost_creating,
     Status.RUNNING: lost_running,
+    Status.DELETING: lost_deleting,
 }
 
 

@@ -10,6 +10,7 @@ from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.commands import Command, Create, Delete, Power
 from chalicelib.contract.statuses import Status
 from chalicelib.domain import catalogue
+from chalicelib.domain.announcements import BY_USER
 from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import Busy, NameTaken, NotFound, StaleWrite, StatusConflict
 from chalicelib.domain.identity import Caller
@@ -102,7 +103,7 @@ class Lifecycle:
         for _ in range(DELETE_TRIES):
             container = self.find(caller, reference)
             try:
-                self.containers.begin_delete(container, self.clock.now())
+                self.containers.begin_delete(container, self.clock.now(), BY_USER)
             except StaleWrite:
                 continue
             self.send(Delete(container_id=container.id, user_id=caller.user_id))

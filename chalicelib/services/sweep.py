@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.contract.commands import Command, Create, Delete, Power, Rename, Resize
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import abandoned, overdue
+from chalicelib.domain.announcements import abandoned, overdue, swept_because
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, NotFound, StaleWrite
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue, Metrics
@@ -99,7 +99,7 @@ class Sweep:
 
     def _remove(self, container: Container, now: datetime) -> None:
         """A record in `error` for too long, or one whose session is over: delete it as its user would."""
-        self.containers.begin_delete(container, now)
+        self.containers.begin_delete(container, now, swept_because(container))
         self.commands.send(Delete(container_id=container.id, user_id=container.user_id))
 
 

@@ -18,7 +18,7 @@ from chalicelib.domain.errors import StaleWrite
 from chalicelib.domain.host import Reserved
 from chalicelib.ports import ConnectionStore, ContainerStore, HostStore, Ledger
 from tests.aws import Aws
-from tests.builders import NOW, PLENTY, a_connection, a_container, a_report
+from tests.builders import NOW, PLENTY, a_cause, a_connection, a_container, a_report
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.stores import MemoryConnections, MemoryContainers, MemoryHosts
 
@@ -120,7 +120,7 @@ def test_a_name_is_dropped_and_held_again(stores: Stores) -> None:
     row = NameRow(container.user_id, container.name, container.id)
     ghost = a_container(user_id=container.user_id, name="ghost")
     stores.containers.create(ghost, 5, PLENTY, None, {})
-    gone = stores.containers.begin_delete(ghost, NOW)
+    gone = stores.containers.begin_delete(ghost, NOW, a_cause())
     again = a_container(user_id=container.user_id, name="ghost")
     stores.containers.create(again, 5, PLENTY, None, {})
 

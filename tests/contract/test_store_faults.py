@@ -206,7 +206,7 @@ def test_an_end_whose_answer_is_lost_gives_everything_back_once(ground: Ground, 
 
 def test_a_deletion_whose_answer_is_lost_gives_back_once(ground: Ground, lossy: DynamoContainers) -> None:
     ground.running()
-    deleting = lossy.begin_delete(ground.running(), NOW)
+    deleting = lossy.begin_delete(ground.running(), NOW, a_cause())
 
     assert ground.true.get(ground.user, deleting.id) == deleting
     ground.true.create(a_container(user_id=ground.user), 2, PLENTY, None, {})
@@ -239,9 +239,9 @@ def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_ones_own(ground: Gr
     with pytest.raises(StaleWrite):
         lossy.want(container, Status.STOPPED, STOP, NOW)
 
-    ground.true.begin_delete(container, NOW)
+    ground.true.begin_delete(container, NOW, a_cause())
     with pytest.raises(StaleWrite):
-        lossy.begin_delete(container, NOW)
+        lossy.begin_delete(container, NOW, a_cause())
 
 
 PASSING = [
@@ -283,7 +283,7 @@ def _unplacing(ground: Ground, store: DynamoContainers) -> Callable[[], Any]:
 
 def _deleting(ground: Ground, store: DynamoContainers) -> Callable[[], Any]:
     running = ground.running()
-    return lambda: store.begin_delete(running, NOW)
+    return lambda: store.begin_delete(running, NOW, a_cause())
 
 
 def _wanting(ground: Ground, store: DynamoContainers) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chalicelib.contract.agent_api import HostReport
+from chalicelib.contract.causes import Cause
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.connection import Connection
@@ -146,12 +147,18 @@ class MemoryContainers:
         live = [each for (owner, _), each in list(self.records.items()) if owner == user_id and each.live]
         return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)
 
-    def begin_delete(self, container: Container, at: datetime) -> Container:
+    def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
         with self.lock:
             now = self.get(container.user_id, container.id)
             if not now.live:
                 raise StaleWrite("no longer live")
-            changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, **NOTHING_PENDING}
+            changes = {
+                "status": Status.DELETING,
+                "due_at": at,
+                "attempt": 0,
+                "deleted_because": cause,
+                **NOTHING_PENDING,
+            }
             self._give_back(now)
             self.records[now.user_id, now.id] = _next(now, changes)
             return _next(container, changes)
@@ -241,7 +248,7 @@ class MemoryContainers:
         return sorted(waiting, key=lambda each: str(each.due_at))[:limit]
 
     def on_host(self, host_id: str, limit: int) -> list[Container]:
-        live = (Status.CREATING, Status.RUNNING)
+        live = (Status.CREATING, Status.RUNNING, Status.DELETING)
         placed = [each for each in list(self.records.values()) if each.host_id == host_id]
         return [each for each in placed if each.status in live][:limit]
 

@@ -15,6 +15,7 @@ from chalicelib.adapters.dynamodb.items import epoch
 from chalicelib.adapters.dynamodb.rows import MARK, UserRows, due_shard, next_version, values_of
 from chalicelib.adapters.dynamodb.transactions import Conditional, Refusal, call, transact
 from chalicelib.adapters.dynamodb.writes import Row
+from chalicelib.contract.causes import Cause
 from chalicelib.contract.statuses import LIVE, Status
 from chalicelib.domain.container import NOTHING_PENDING, RECONFIGURED, Container, Frame, PendingPower
 from chalicelib.domain.errors import HostFull, NameTaken, StaleWrite
@@ -37,15 +38,16 @@ class RecordChanges:
         self._hosts = hosts
         self._rows = UserRows(containers)
 
-    def begin_delete(self, container: Container, at: datetime) -> Container:
-        changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, **NOTHING_PENDING}
+    def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
+        changes = {"status": Status.DELETING, "due_at": at, "attempt": 0, "deleted_because": cause, **NOTHING_PENDING}
         mark = _new_mark()
         record = self._rows.change(
             container,
-            "#status = :deleting, due_at = :due, due_shard = :shard, attempt = :zero",
+            "#status = :deleting, deleted_because = :cause, due_at = :due, due_shard = :shard, attempt = :zero",
             "#status IN (:creating, :running, :stopped, :error)",
             {
                 ":deleting": Status.DELETING.value,
+                ":cause": cause.model_dump(mode="json", exclude_none=True),
                 ":due": at,
                 ":shard": due_shard(container.id),
                 ":zero": 0,

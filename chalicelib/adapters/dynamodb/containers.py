@@ -15,6 +15,9 @@ from chalicelib.domain.container import Container, Frame
 from chalicelib.domain.errors import NotFound
 from chalicelib.ports import IdempotencyKey, Rate, Replayed
 
+ON_HOST = (Status.CREATING, Status.RUNNING, Status.DELETING)
+"""What is lost with a host."""
+
 
 class DynamoContainers(RecordChanges):
     """`ports.ContainerStore` on three tables."""
@@ -74,7 +77,7 @@ class DynamoContainers(RecordChanges):
             for item in answer["Items"]:
                 key = from_item(item)
                 record = record_of(self._read(key["user_id"], key["sk"]))
-                if record.host_id == host_id and record.status in (Status.CREATING, Status.RUNNING):
+                if record.host_id == host_id and record.status in ON_HOST:
                     found.append(record)
             if "LastEvaluatedKey" not in answer:
                 break

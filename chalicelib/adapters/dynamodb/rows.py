@@ -92,7 +92,7 @@ def values_of(container: Container) -> dict[str, Any]:
     for field in ("status", "wanted", "stage", "network_mode"):
         if field in values:
             values[field] = getattr(container, field).value
-    for field in ("error", "stopped_because", "shell", "pending_power", "pending_resize"):
+    for field in ("error", "stopped_because", "deleted_because", "shell", "pending_power", "pending_resize"):
         if field in values:
             values[field] = getattr(container, field).model_dump(mode="json", exclude_none=True)
     if container.due_at is not None:
