@@ -9,6 +9,7 @@ from chalicelib.contract.statuses import Status
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
+from chalicelib.domain.host import brief
 from chalicelib.domain.transitions import Change, Ignored, apply
 from chalicelib.ports import Clock, ContainerStore, HostStore, Metrics
 from chalicelib.services.fanout import FanOut
@@ -59,7 +60,7 @@ class StatusWriter:
     def _heartbeat(self, event: Heartbeat, signer: str) -> None:
         if signer != event.host_id:
             raise UntrustedEvent("a host may only speak for itself")
-        self.hosts.heartbeat(event.host_id, event.report, self.clock.now())
+        self.hosts.heartbeat(event.host_id, brief(event.report), self.clock.now())
 
     def _inventory(self, event: Inventory, signer: str) -> None:
         if signer != event.host_id:

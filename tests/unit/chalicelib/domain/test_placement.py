@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from chalicelib.contract.resources import Resources
+from chalicelib.domain import catalogue
 from chalicelib.domain.errors import NoCapacity
-from chalicelib.domain.host import FAILING, Host, Reserved
+from chalicelib.domain.host import FAILING, IMAGES_TEXT, Host, Reserved, brief
 from chalicelib.domain.placement import MOST_GROUPS, Wish, choose_host
 from tests.builders import NOW, a_host, a_report
 
@@ -119,3 +120,15 @@ def test_containers_spread_over_hosts() -> None:
         hosts[host_id] = a_host(host_id, reserved=held)
 
     assert max(placed.values()) - min(placed.values()) <= 5
+
+
+def test_a_report_keeps_the_catalogues_images_and_as_many_others_as_fit() -> None:
+    known = [image.reference for image in catalogue.images().images]
+    many = [f"registry.example.com/somebody/an-image-of-theirs:{number}" for number in range(300)]
+
+    kept = brief(a_report(images=sorted(many + known))).images
+
+    assert set(known) <= set(kept)
+    assert len("".join(kept)) <= IMAGES_TEXT
+    assert kept == sorted(kept)
+    assert brief(a_report(images=known)).images == sorted(known)
