@@ -28,7 +28,7 @@ PAGE = 50
 """Containers told of in one round and host."""
 
 ROUND = timedelta(seconds=10)
-"""Between the end of a round and the next."""
+"""Between the beginnings of two rounds."""
 
 _SAID_OF: dict[Status, Callable[[Container, datetime], Failed | Stopped | Removed]] = {
     Status.CREATING: lost_creating,
@@ -57,11 +57,13 @@ class Leases:
         """
         ends = self.clock.now() + timedelta(seconds=seconds)
         quiet: set[str] = set()
-        told = self._round(quiet)
-        while self.clock.now() + ROUND <= ends:
-            self.clock.sleep(ROUND.total_seconds())
+        told = 0
+        while True:
+            following = self.clock.now() + ROUND
             told += self._round(quiet)
-        return told
+            if following > ends:
+                return told
+            self.clock.sleep(max(0.0, (following - self.clock.now()).total_seconds()))
 
     def _round(self, quiet: set[str]) -> int:
         """Handle every silent host; those with nothing left to tell of become `quiet`, and are left for this run."""
