@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## What can be done here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Python environment, Docker engine and base image, whatever is missing
 	@$(PY) -m infra.ground prepare
@@ -38,7 +38,7 @@ up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
 audit: $(STAMP) ## Compare all that the running `make up` has recorded with what runs (ARGS=--repair)
 	@$(PY) -m infra.local audit $(ARGS)
 
-test: setup ## Every suite: unit, contract, app, machines, security, local, docker, flow
+test: setup ## Every suite: unit, contract, app, machines, security, placement, local, docker, flow
 	@$(PY) -m pytest $(ARGS)
 
 unit: $(STAMP) ## The fast suites alone, no engine needed
@@ -47,6 +47,9 @@ unit: $(STAMP) ## The fast suites alone, no engine needed
 machines: $(STAMP) ## The models with other examples than every run's (SEED=1, PROFILE=nightly)
 	@HYPOTHESIS_PROFILE=$(or $(PROFILE),random) $(PY) -m pytest tests/machines tests/security \
 		$(if $(SEED),--hypothesis-seed=$(SEED)) $(ARGS)
+
+placement: $(STAMP) ## A million containers on 10,000 hosts, simulated: table and plot of docs/placement.md
+	@$(PY) -m tests.placement
 
 check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
 	@$(VENV)/bin/ruff format --check .
