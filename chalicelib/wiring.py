@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from chalicelib.adapters.apigw_sockets import CONFIG as SOCKETS_CONFIG
 from chalicelib.adapters.apigw_sockets import ApiGatewaySockets
+from chalicelib.adapters.dead_letters import DeadLetterBox
 from chalicelib.adapters.dynamodb.connections import DynamoConnections
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.dynamodb.hosts import DynamoHosts
@@ -139,6 +140,12 @@ def _kept(value: str, parameter: str) -> str:
     if value or not parameter:
         return value
     return SsmParameters(_client("ssm")).get(parameter)
+
+
+@cache
+def dead_letter_box(queue: str) -> DeadLetterBox:
+    """For the operator's command alone."""
+    return DeadLetterBox(_client("sqs"), queue, _queue_url(queue), _queue_url(f"{queue}-dead"))
 
 
 @cache

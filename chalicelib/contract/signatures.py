@@ -69,13 +69,16 @@ def parse_envelope(body: str) -> Envelope:
 
 
 def unseal(envelope: Envelope, public_pem: str) -> Event:
-    """The event inside, once the signature is seen to be right; BadSignature otherwise."""
+    """The event inside, once the signature is seen to be right; BadSignature otherwise.
+
+    One that is rightly signed and cannot be read, of a newer version perhaps, is pydantic's ValidationError.
+    """
     try:
         signature = base64.urlsafe_b64decode(envelope.signature)
         _public(public_pem).verify(signature, _signed_bytes(envelope.signer, envelope.event))
-        return parse_event(envelope.event)
     except (InvalidSignature, binascii.Error, ValueError) as error:
         raise BadSignature(f"event by {envelope.signer!r} refused") from error
+    return parse_event(envelope.event)
 
 
 def sign_call(  # noqa: PLR0913 - one argument per bound part of the call

@@ -17,6 +17,8 @@ from chalicelib.services.status import StatusWriter
 
 log = logging.getLogger("berth.queues")
 
+LONGEST_PAUSE_SECONDS = 16
+
 
 class Redelivery(Protocol):
     """Saying when a message that was not done with comes again."""
@@ -58,7 +60,8 @@ def _age(record: SQSRecord) -> float:
 def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
     """Do the work of one record; on failure say when it comes again, and fail so that it is not deleted.
 
-    A body that cannot be read comes again at once, so that it is soon among the dead letters.
+    A body that cannot be read comes again at once, so that it is soon among the dead letters. After a fault that nobody
+    foresaw it comes again ever later: all tries are over before a creation that waits behind it has to end (I1).
     """
     raw = record.to_dict()
     with bound(message_id=raw["messageId"]):
@@ -66,8 +69,9 @@ def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], 
 
 
 def _tried(record: SQSRecord, raw: dict[str, Any], redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
+    count = int(raw["attributes"]["ApproximateReceiveCount"])
     try:
-        work(record.body, int(raw["attributes"]["ApproximateReceiveCount"]))
+        work(record.body, count)
     except RetryLater as error:
         log.info("message comes again", extra={"reason": str(error), "seconds": error.seconds})
         if error.seconds is not None:
@@ -76,4 +80,9 @@ def _tried(record: SQSRecord, raw: dict[str, Any], redelivery: Redelivery, work:
     except ValidationError:
         log.error("message cannot be read")
         redelivery.after(record.receipt_handle, 0)
+        raise
+    except UntrustedEvent:
+        raise
+    except Exception:
+        redelivery.after(record.receipt_handle, min(2 ** (count - 1), LONGEST_PAUSE_SECONDS))
         raise

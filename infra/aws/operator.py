@@ -103,6 +103,27 @@ def audit(parsed: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def dead_letters(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Messages that were given up; sent back with `--redrive`, which is safe: an old message does nothing."""
+    now = wiring.CLOCK.now()
+    found = []
+    for queue in ("commands", "events"):
+        letters = wiring.dead_letter_box(queue)
+        found += letters.redrive() if parsed.redrive else letters.listed()
+    return {
+        "redriven" if parsed.redrive else "dead_letters": [
+            {
+                "id": letter.id,
+                "queue": letter.queue,
+                "what": letter.what,
+                "reason": letter.reason,
+                "age_seconds": round((now - letter.sent_at).total_seconds()),
+            }
+            for letter in found
+        ]
+    }
+
+
 def _difference(verdict: str, difference: Difference) -> dict[str, Any]:
     age = difference.age
     return {
@@ -148,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = verbs.add_parser("audit", help="compare all that is recorded with all that hosts hold (it scans)")
     compare.add_argument("--repair", action="store_true", help="mend counters, names and reservations")
     compare.set_defaults(work=audit)
+    dead = verbs.add_parser("dead-letters", help="messages that were given up")
+    dead.add_argument("--redrive", action="store_true", help="send them back to their queues")
+    dead.set_defaults(work=dead_letters)
     verbs.add_parser("list-hosts", help="hosts and what they hold").set_defaults(work=list_hosts)
     return parser
 
