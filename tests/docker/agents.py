@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import sys
 import time
 import uuid
@@ -25,6 +26,7 @@ from tests.aws import ROOT, Aws
 from tests.fakes.world import CONTROL_KEY
 
 PATIENCE_SECONDS = 40
+DIE_AT = "BERTH_TEST_DIE_AT"
 
 
 @dataclass
@@ -50,15 +52,17 @@ class RunningAgent:
         self.sqs = self.aws.client("sqs")
         self.child = self.start()
 
-    def start(self) -> Child:
+    def start(self, die_at: str = "") -> Child:
+        """A new process over the same journal; with `die_at` one that kills itself there (`doomed_agent`)."""
+        program = "tests.docker.doomed_agent" if die_at else "infra.hostagent"
         namespace = ["--engine-netns", self.engine.netns] if self.engine.netns else []
         command = [
-            sys.executable, "-m", "infra.hostagent", "serve", "--host-id", self.host_id,
+            sys.executable, "-m", program, "serve", "--host-id", self.host_id,
             "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), "--engine", self.engine.url, *namespace,
             "--control-key", str(self.data / "control.pub"), "--events-queue-url", self.queue_url, "--dev",
             "--remove-on-stop", "--look-seconds", "1", "--heartbeat-seconds", "1", *self.options,
         ]  # fmt: skip
-        environment = os.environ | {"AWS_ENDPOINT_URL": self.aws.endpoint, "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"AWS_ENDPOINT_URL": self.aws.endpoint, "PYTHONPATH": str(ROOT), DIE_AT: die_at}
         self.child = Child(self.host_id, command, environment, self.data / "agent.log")
         self._await_listening()
         return self.child
@@ -138,6 +142,11 @@ class RunningAgent:
                 self.inventories.append(event)
             elif not any(each == event for each in self.events):
                 self.events.append(event)  # type: ignore[arg-type]
+
+    def unsent(self) -> int:
+        """Events that its journal still holds."""
+        with contextlib.closing(sqlite3.connect(self.data / "journal.sqlite")) as journal:
+            return int(journal.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def held(self, container_id: str) -> list[Held]:
         """What its inventories so far say of a container."""

@@ -208,23 +208,6 @@ def test_heartbeats_say_what_the_host_offers(agent: RunningAgent) -> None:
     assert report.endpoint == f"http://127.0.0.1:{agent.port}"
 
 
-def test_an_agent_killed_in_the_middle_takes_up_where_it_was(engine: Engine, queues: Aws, tmp_path: Path) -> None:
-    with agent_on(engine, queues, tmp_path) as agent:
-        for pause in (0.0, 0.05, 0.12, 0.25, 0.4):
-            spec = a_spec(image=TINY)
-            agent.create(spec)
-            time.sleep(pause)
-            agent.child.kill()
-
-            agent.start()
-
-            events = agent.until(spec.container_id, "ready")
-            assert numbers(events) == list(range(1, len(events) + 1))
-            assert len(agent.containers(spec.container_id)) == 1
-            agent.delete(spec)
-            agent.until(spec.container_id, "removed")
-
-
 def test_an_agent_that_stops_leaves_nothing_when_told_so(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path) as agent:
         spec = a_spec(image=TINY)
