@@ -44,7 +44,7 @@ class Served:
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
-        self.api = Api(self.world.lifecycle, self.world.tokens, self.world.rates)
+        self.api = Api(self.world.lifecycle, self.world.reconfiguration, self.world.tokens, self.world.rates)
         self.doorkeeper = Doorkeeper(self.world.tokens, self.world.subscriptions, (ORIGIN,), self.world.rates)
         self._requests = 0
 
