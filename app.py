@@ -160,4 +160,10 @@ def status(event: SQSEvent) -> None:
 def sweep(event: CloudWatchEvent) -> None:
     wiring.sweep().run()
     wiring.dead_letter_watch().run()
+    wiring.fleet().run()
     wiring.leases().run(wiring.settings().sweep_seconds)
+
+
+@app.on_sqs_message(queue=queue_name(PREFIX, "enrolments"), batch_size=1)
+def enrol(event: SQSEvent) -> None:
+    queues.enrol_hosts(event, wiring.enrolments(), wiring.redelivery("enrolments"))

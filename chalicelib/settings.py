@@ -25,6 +25,9 @@ class Settings:
     """Name of the secret with the private key, when the setting itself is empty."""
     control_public_key: str
     control_public_key_parameter: str
+    host_role: str
+    """Id of the role of the fleet's hosts, which enrol themselves."""
+    host_role_parameter: str
     creates_per_minute: int
     creates_per_second: int
     guests_per_day: int
@@ -58,6 +61,8 @@ class Settings:
             control_key_secret=read.text("CONTROL_KEY_SECRET", ""),
             control_public_key=read.pem("CONTROL_PUBLIC_KEY"),
             control_public_key_parameter=read.text("CONTROL_PUBLIC_KEY_PARAMETER", ""),
+            host_role=read.text("HOST_ROLE", ""),
+            host_role_parameter=read.text("HOST_ROLE_PARAMETER", ""),
             creates_per_minute=read.number("CREATES_PER_MINUTE", 60),
             creates_per_second=read.number("CREATES_PER_SECOND", 5),
             guests_per_day=read.number("GUESTS_PER_DAY", 5),

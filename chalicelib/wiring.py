@@ -27,7 +27,9 @@ from chalicelib.edge.sockets import Doorkeeper
 from chalicelib.ports import Agents, Rate
 from chalicelib.services.audit import Audit
 from chalicelib.services.dead_letters import DeadLetterWatch
+from chalicelib.services.enrolment import Enrolments
 from chalicelib.services.fanout import FanOut
+from chalicelib.services.fleet import Fleet
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
@@ -255,3 +257,13 @@ def leases() -> Leases:
 @cache
 def sweep() -> Sweep:
     return Sweep(containers(), commands(), events(), CLOCK, metrics())
+
+
+@cache
+def enrolments() -> Enrolments:
+    return Enrolments(hosts(), _kept(settings().host_role, settings().host_role_parameter))
+
+
+@cache
+def fleet() -> Fleet:
+    return Fleet(hosts(), CLOCK, metrics())

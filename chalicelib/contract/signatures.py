@@ -10,7 +10,7 @@ import hashlib
 from typing import Literal
 
 import jwt
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import ValidationError
@@ -117,6 +117,14 @@ def verify_call(*, token: str, public_pem: str, host_id: str, method: str, path:
     if bound != (method, path, hashlib.sha256(body).hexdigest()) or lifetime > CALL_SECONDS:
         raise BadSignature("token was made for another call")
     return str(claims["jti"])
+
+
+def check_public_key(pem: str) -> None:
+    """BadSignature when this is not the public half of a signing key."""
+    try:
+        _public(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadSignature("not a public key") from error
 
 
 def _signed_bytes(signer: str, text: str) -> bytes:

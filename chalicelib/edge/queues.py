@@ -12,6 +12,7 @@ from chalicelib.contract.commands import parse_command
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import RetryLater, UntrustedEvent
 from chalicelib.ports import Metrics
+from chalicelib.services.enrolment import Enrolments
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
 
@@ -55,6 +56,16 @@ def _age(record: SQSRecord) -> float:
     """Seconds since it was sent, at its first delivery or a later one."""
     sent = int(record.to_dict()["attributes"].get("SentTimestamp", 0)) / 1000
     return max(0.0, time.time() - sent) if sent else 0.0
+
+
+def enrol_hosts(event: SQSEvent, enrolments: Enrolments, redelivery: Redelivery) -> None:
+    """Make each host that asks for it known; who is none is told in the log."""
+    for record in event:
+        sender = record.to_dict()["attributes"]["SenderId"]
+        try:
+            _once(record, redelivery, lambda body, _count, sender=sender: enrolments.enrol(sender, body))  # type: ignore[misc]
+        except UntrustedEvent as error:
+            log.error("enrolment refused", extra={"reason": str(error), "sender": sender})
 
 
 def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:

@@ -20,12 +20,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
+from infra.aws.hosts.bundle import Bundle, build
 from infra.aws.parameters import StageParameters
 from infra.aws.smoke import Smoke
 from infra.aws.stack import CloudStack
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = PROJECT / "infra/aws/stack.json"
+FLEET = PROJECT / "infra/aws/hosts/fleet.json"
 CHALICE = (str(Path(sys.executable).with_name("chalice")),)
 
 
@@ -79,14 +81,32 @@ class Deployment:
         self._finish().run(deployed, self._network())
         return deployed, first
 
+    def add_hosts(self, bundle: Bundle, bucket: str, parameters: Mapping[str, str]) -> None:
+        """Deploy or update the fleet, and take the function that calls agents into its network."""
+        self.say(f"bundle {bundle.key}")
+        self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)
+        self.say(f"stack {self.hosts_stack.name}: network, launch template, group")
+        of_bundle = {"BundleBucket": bucket, "BundleKey": bundle.key, "BundleSha256": bundle.sha256}
+        self.hosts_stack.put(FLEET, {"Prefix": self.prefix, **of_bundle, **parameters})
+        if self.parameters.restore_state(self.state_file):
+            self._finish().run(Deployed(json.loads(self.state_file.read_text())["resources"]), self._network())
+
+    def remove_hosts(self) -> None:
+        """Delete the fleet without waiting for its containers."""
+        group, autoscaling = f"{self.prefix}-hosts", self.session.client("autoscaling")
+        for hook in autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]:
+            autoscaling.delete_lifecycle_hook(AutoScalingGroupName=group, LifecycleHookName=hook["LifecycleHookName"])
+        self.hosts_stack.delete()
+
     def down(self) -> None:
-        """Delete everything of the stage."""
-        if self.hosts_stack.exists():
-            raise DeployError(f"hosts run: delete the stack {self.hosts_stack.name} first (docs/deploy.md)")
+        """Delete everything of the stage; functions first, since they hold the network."""
         if self.parameters.restore_state(self.state_file):
             self.say("functions and APIs (chalice delete)")
             self._chalice("delete")
             self.state_file.unlink(missing_ok=True)
+        if self.hosts_stack.exists():
+            self.say(f"stack {self.hosts_stack.name}")
+            self.remove_hosts()
         if self.stack.exists():
             self.say(f"stack {self.prefix}")
             self.stack.delete()
@@ -149,6 +169,13 @@ def keys(deployment: Deployment, _parsed: argparse.Namespace) -> None:
     deployment.say(deployment.parameters.ensure_keys())
 
 
+def hosts(deployment: Deployment, parsed: argparse.Namespace) -> None:
+    """The fleet; sizes not given stay as they are."""
+    sizes = {"ImageId": parsed.image, "MinHosts": parsed.min, "MaxHosts": parsed.max, "InstanceType": parsed.type}
+    deployment.say("the agent's bundle")
+    deployment.add_hosts(build(), parsed.bucket, {name: value for name, value in sizes.items() if value})
+
+
 def down(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """Delete the stage, if it is really meant."""
     if parsed.confirm != parsed.stage:
@@ -176,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     deploy = _verb(verbs, "up", up, "deploy or update a stage")
     deploy.add_argument("--alarm-topic", default="", help="ARN of the SNS topic that alarms go to")
     _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
+    fleet = _verb(verbs, "hosts", hosts, "deploy or update the fleet of hosts of a stage")
+    fleet.add_argument("--bucket", required=True, help="S3 bucket for the agent's bundle")
+    fleet.add_argument("--image", default="", help="id of a Debian 12 image (needed at the first time)")
+    fleet.add_argument("--type", default="", help="instance type")
+    fleet.add_argument("--min", default="", help="hosts at least")
+    fleet.add_argument("--max", default="", help="hosts at most")
     destroy = _verb(verbs, "down", down, "delete a stage with all its data")
     destroy.add_argument("--confirm", default="", help="the stage again: all its data is deleted")
     return parser

@@ -19,10 +19,11 @@ FUNCTIONS = {
     "Provision": "provision",
     "Status": "status",
     "Sweep": "sweep",
+    "Enrol": "enrol",
 }
 """What `chalice package` calls each function, and what Chalice's configuration does."""
 
-QUEUES = {"Provision": "Commands", "Status": "Events"}
+QUEUES = {"Provision": "Commands", "Status": "Events", "Enrol": "Enrolments"}
 """Which queue each function reads, by the names of the templates."""
 
 CALLS_AGENTS = "Provision"
@@ -98,6 +99,7 @@ _ENVIRONMENT = {
         "Fn::Sub": "https://${WebsocketAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/api",
     },
     "BERTH_CONTROL_KEY_SECRET": {"Fn::Sub": "/${Prefix}/control-private-key"},
+    "BERTH_HOST_ROLE_PARAMETER": {"Fn::Sub": "/${Prefix}/host-role-id"},
     "BERTH_CONTROL_PUBLIC_KEY_PARAMETER": {"Fn::Sub": "/${Prefix}/control-public-key"},
 }
 

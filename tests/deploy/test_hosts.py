@@ -1,0 +1,304 @@
+"""The fleet: its template in moto's CloudFormation, its settings, and how a host comes and goes."""
+
+import configparser
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib.contract.signatures import public_key_of
+from chalicelib.services.enrolment import Enrolments
+from infra.aws.deploy import FLEET, Deployment
+from infra.aws.hosts.bundle import Bundle, build
+from infra.aws.hosts.drain import Drain
+from infra.aws.hosts.enrol import enrol
+from infra.aws.hosts.lifecycle import Lifecycle
+from infra.hostagent.keys import host_key
+from tests.aws import REGION, ROOT, Aws, moto_server
+from tests.deploy.audit import lint_findings, security_findings
+from tests.fakes.world import World
+
+HOSTS = ROOT / "infra/aws/hosts"
+
+RUN_AGENT = """
+import runpy, sys
+sys.path[:0] = sys.argv[1:3]
+sys.argv[:3] = ["agent"]
+runpy.run_module("infra.hostagent", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def deployment(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    session = SimpleNamespace(client=aws.client, region_name=REGION)
+    return Deployment(session, "dev", tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def fleet(aws: Aws, deployment: Deployment) -> dict[str, str]:
+    aws.client("s3").create_bucket(Bucket="bundles", CreateBucketConfiguration={"LocationConstraint": REGION})
+    image = aws.client("ec2").describe_images()["Images"][0]["ImageId"]
+    deployment.add_hosts(Bundle(b"bundle"), "bundles", {"ImageId": image, "MinHosts": "2"})
+    return deployment.hosts_stack.outputs()
+
+
+def test_the_template_lints() -> None:
+    assert lint_findings(FLEET) == ""
+
+
+def test_no_security_finding(audit: Path) -> None:
+    assert security_findings(audit, FLEET) == set()
+
+
+def test_hosts_run_where_nobody_reaches_them_from_the_internet(aws: Aws, fleet: dict[str, str]) -> None:
+    ec2 = aws.client("ec2")
+    instances = [each for r in ec2.describe_instances()["Reservations"] for each in r["Instances"]]
+    private = set(fleet["FunctionSubnets"].split(","))
+
+    assert len(instances) == 2
+    assert {each["SubnetId"] for each in instances} <= private
+    assert not any(_fleet()[name]["Properties"]["MapPublicIpOnLaunch"] for name in ("PrivateSubnetA", "PrivateSubnetB"))
+    for instance in instances:
+        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
+        [rule] = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"][0]["IpPermissions"]
+        assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (7070, 7070, [])
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [fleet["FunctionSecurityGroup"]]
+
+
+def test_the_way_out_is_a_nat_gateway_and_endpoints(aws: Aws, fleet: dict[str, str]) -> None:
+    ec2 = aws.client("ec2")
+    tables = ec2.describe_route_tables(
+        Filters=[{"Name": "association.subnet-id", "Values": fleet["FunctionSubnets"].split(",")}]
+    )["RouteTables"]
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+
+    for table in tables:
+        [out] = [each for each in table["Routes"] if each.get("DestinationCidrBlock") == "0.0.0.0/0"]
+        assert out["NatGatewayId"].startswith("nat-")
+    kinds = {each["ServiceName"].rpartition(".")[2]: each["VpcEndpointType"] for each in endpoints}
+    assert kinds == {"dynamodb": "Gateway", "s3": "Gateway", "sqs": "Interface", "ssm": "Interface"}
+
+
+def test_the_launch_template_asks_for_tokens_hop_one_and_encrypted_disks(aws: Aws, fleet: dict[str, str]) -> None:
+    ec2 = aws.client("ec2")
+    [template] = ec2.describe_launch_templates()["LaunchTemplates"]
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=template["LaunchTemplateId"])
+    data = versions["LaunchTemplateVersions"][-1]["LaunchTemplateData"]
+
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert int(data["MetadataOptions"]["HttpPutResponseHopLimit"]) == 1
+    assert len(data["BlockDeviceMappings"]) == 2
+    assert all(each["Ebs"]["Encrypted"] in (True, "true") for each in data["BlockDeviceMappings"])
+
+
+def test_a_host_may_tell_events_and_enrol_and_reaches_no_table() -> None:
+    role = json.loads(FLEET.read_text())["Resources"]["HostRole"]["Properties"]
+    [policy] = role["Policies"]
+    actions = [action for each in policy["PolicyDocument"]["Statement"] for action in _list(each["Action"])]
+
+    assert sorted(actions) == [
+        "autoscaling:CompleteLifecycleAction",
+        "autoscaling:RecordLifecycleActionHeartbeat",
+        "s3:GetObject",
+        "sqs:SendMessage",
+        "ssm:GetParameter",
+    ]
+    assert all(each["Resource"] != "*" for each in policy["PolicyDocument"]["Statement"])
+
+
+def test_the_group_waits_for_hosts_to_be_ready_and_to_be_empty(aws: Aws, fleet: dict[str, str]) -> None:
+    autoscaling = aws.client("autoscaling")
+    [group] = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+    template = json.loads(FLEET.read_text())["Resources"]
+    hooks = {h["LifecycleHookName"]: h for h in template["Hosts"]["Properties"]["LifecycleHookSpecificationList"]}
+
+    assert (group["AutoScalingGroupName"], group["MinSize"], group["MaxSize"]) == ("berth-dev-hosts", 2, 10)
+    assert hooks["launching"]["DefaultResult"] == "ABANDON"
+    assert hooks["terminating"]["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    assert template["KeepRoom"]["Properties"]["PolicyType"] == "TargetTrackingScaling"
+    assert template["CommandsWaitForHosts"]["Properties"]["AlarmActions"] == [{"Ref": "MoreHosts"}]
+
+
+def test_the_control_plane_knows_the_role_that_hosts_have(aws: Aws, fleet: dict[str, str]) -> None:
+    kept = aws.client("ssm").get_parameter(Name="/berth-dev/host-role-id")["Parameter"]["Value"]
+
+    assert kept == fleet["HostRoleId"]
+
+
+def test_a_host_makes_its_key_and_is_known_by_what_the_queue_says_of_it(aws: Aws, tmp_path: Path) -> None:
+    sqs, ssm = aws.client("sqs"), aws.client("ssm")
+    url = sqs.create_queue(QueueName="enrol.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    ssm.put_parameter(Name="/berth-x/control-public-key", Value="PUBLIC", Type="String")
+    settings = {
+        "BERTH_HOST_ID": "i-0123456789abcdef0",
+        "BERTH_ENROLMENTS_QUEUE": url,
+        "BERTH_CONTROL_KEY_PARAMETER": "/berth-x/control-public-key",
+    }
+
+    enrol(sqs, ssm, settings, tmp_path / "data", tmp_path / "control-key.pub")
+
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    world = World()
+    Enrolments(world.hosts, "AROA").enrol("AROA:i-0123456789abcdef0", message["Body"])
+    assert world.hosts.get("i-0123456789abcdef0").public_key == public_key_of(host_key(tmp_path / "data"))
+    assert (tmp_path / "control-key.pub").read_text() == "PUBLIC"
+
+
+class Host:
+    """A host that is to go at some time, with containers that end one by one."""
+
+    def __init__(self, containers: int, states: list[str]) -> None:
+        self.containers = containers
+        self.states = states
+        self.did: list[str] = []
+        self.now = 0.0
+
+    def drain(self) -> Drain:
+        return Drain(
+            wanted_state=lambda: self.states.pop(0),
+            take_no_more=self._note("takes no more"),
+            left=lambda: self.containers,
+            more_time=self._note("more time"),
+            go=self._note("goes"),
+            clock=lambda: self.now,
+            sleep=self._sleep,
+        )
+
+    def _note(self, what: str) -> Callable[[], None]:
+        return lambda: self.did.append(what)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.did:
+            self.containers = max(0, self.containers - 1)
+
+
+def test_a_host_that_is_to_go_takes_no_more_and_waits_until_it_is_empty() -> None:
+    host = Host(containers=2, states=["InService", "InService", "Terminated"])
+
+    host.drain().run(patience=3600)
+
+    assert host.did == ["takes no more", "more time", "more time", "goes"]
+
+
+def test_patience_with_containers_that_never_end_is_bounded() -> None:
+    host = Host(containers=10_000, states=["Terminated"])
+
+    host.drain().run(patience=600)
+
+    assert host.did[-1] == "goes"
+    assert host.now == 600
+
+
+def test_the_group_is_told_by_the_names_of_its_hooks() -> None:
+    told: list[dict[str, str]] = []
+    client = SimpleNamespace(complete_lifecycle_action=lambda **call: told.append(call))
+
+    Lifecycle(client, "berth-dev-hosts", "i-1").complete("launching", "CONTINUE")
+
+    names = {h["LifecycleHookName"] for h in _fleet()["Hosts"]["Properties"]["LifecycleHookSpecificationList"]}
+    assert told[0]["LifecycleHookName"] in names
+    assert told[0]["InstanceId"] == "i-1"
+
+
+def test_the_engine_has_the_settings_of_a_host_for_strangers_programs() -> None:
+    settings = json.loads((HOSTS / "daemon.json").read_text())
+
+    expected = {"icc": False, "live-restore": True, "userland-proxy": False, "no-new-privileges": True}
+    assert {name: settings[name] for name in expected} == expected
+    assert settings["userns-remap"] == "default"
+    assert settings["hosts"] == ["unix:///var/run/docker.sock"]
+    assert "insecure-registries" not in settings
+    assert settings["default-address-pools"][0]["size"] >= 28
+    assert settings["storage-driver"] == "overlay2"
+    assert (settings["default-ulimits"]["nofile"]["Hard"], settings["default-ulimits"]["core"]["Hard"]) == (4096, 0)
+
+
+def test_the_data_root_is_xfs_with_project_quotas() -> None:
+    script = (HOSTS / "bootstrap.sh").read_text()
+
+    assert "mkfs.xfs" in script
+    assert "/var/lib/docker xfs defaults,noatime,nodev,prjquota" in script
+
+
+@pytest.mark.parametrize("script", [HOSTS / "bootstrap.sh"])
+def test_scripts_can_be_read_by_the_shell(script: Path) -> None:
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_the_first_steps_of_a_host_can_be_read_by_the_shell() -> None:
+    joined = _fleet()["HostTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"][1]
+    text = "\n".join(each if isinstance(each, str) else each["Fn::Sub"].replace("${", "${A") for each in joined)
+
+    assert subprocess.run(["bash", "-n"], input=text.replace("::", ""), text=True, check=False).returncode == 0
+
+
+def test_the_agents_unit_leaves_it_what_it_needs_of_root_and_no_more() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(HOSTS / "berth-agent.service")
+    service = dict(unit["Service"])
+
+    assert service["CapabilityBoundingSet"] == "CAP_NET_ADMIN CAP_NET_RAW"
+    assert service["ProtectSystem"] == "strict"
+    assert service["KillMode"] == "process"
+    hardened = ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectKernelModules")
+    assert all(service[name] == "yes" for name in hardened)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("host")
+    with tarfile.open(fileobj=io.BytesIO(build().content)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def test_the_agent_runs_out_of_its_bundle_alone(unpacked: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-S", "-B", "-c", RUN_AGENT, str(unpacked / "packages"), str(unpacked)]
+
+    done = subprocess.run([*command, "keygen", "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert "BEGIN PUBLIC KEY" in done.stdout, done.stderr
+
+
+def test_every_option_in_the_unit_is_one_of_the_agents(unpacked: Path) -> None:
+    from infra.hostagent.settings import parse
+
+    text = (unpacked / "infra/aws/hosts/berth-agent.service").read_text().replace("\\\n", " ")
+    line = next(each for each in text.splitlines() if each.startswith("ExecStart="))
+    arguments = line.replace("$BERTH_DRAIN", "--drain").partition("infra.hostagent ")[2].split()
+
+    assert parse(arguments).drain
+
+
+def test_the_bundle_carries_only_what_a_host_runs(unpacked: Path) -> None:
+    ours = {str(each.relative_to(unpacked)) for each in unpacked.rglob("*.py") if "packages" not in each.parts}
+
+    assert {each.split("/")[1] for each in ours if each.startswith("chalicelib/")} == {"__init__.py", "contract"}
+    assert {"/".join(each.split("/")[:2]) for each in ours if each.startswith("infra/")} == {
+        "infra/__init__.py",
+        "infra/aws",
+        "infra/hostagent",
+    }
+
+
+def _fleet() -> dict[str, Any]:
+    return dict(json.loads(FLEET.read_text())["Resources"])
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
