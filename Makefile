@@ -51,6 +51,15 @@ machines: $(STAMP) ## The models with other examples than every run's (SEED=1, P
 placement: $(STAMP) ## A million containers on 10,000 hosts, simulated: table and plot of docs/placement.md
 	@$(PY) -m tests.placement
 
+simulate: $(STAMP) ## Seeds of bad weather over all shipped code (SEEDS=2000), or one step by step (SEED=7)
+	@SEEDS=$(SEEDS) SEED=$(SEED) $(PY) -m tests.faults simulate
+
+crashpoints: $(STAMP) ## Every call of every flow with every fault
+	@$(PY) -m tests.faults crashpoints
+
+ablate: $(STAMP) ## Each mechanism taken away in turn: the suite must notice
+	@$(PY) -m tests.faults ablate
+
 check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .

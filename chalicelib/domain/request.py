@@ -54,7 +54,7 @@ class ContainerRequest:
             last_used_at=now,
             expires_at=expires_at,
             session_limit_seconds=session_seconds,
-            deadline=now + (CUSTOM_DEADLINE if self.image.custom else SUPPORTED_DEADLINE),
+            deadline=_earlier(now + (CUSTOM_DEADLINE if self.image.custom else SUPPORTED_DEADLINE), expires_at),
             due_at=now + FIRST_LOOK,
         )
 
@@ -77,6 +77,11 @@ def granted(request: ContainerRequest, tier: str) -> Resources:
         cpu_shares=ranges.cpu_shares.grant(request.cpu_shares),
         disk_mb=ranges.disk_mb.grant(request.disk_mb),
     )
+
+
+def _earlier(deadline: datetime, expires_at: datetime | None) -> datetime:
+    """What is not made before its session is over is not made at all (FM 57)."""
+    return min(deadline, expires_at) if expires_at else deadline
 
 
 def _session(caller: Caller, now: datetime) -> tuple[datetime | None, int | None]:

@@ -1,9 +1,13 @@
 """Names, secrets and tiers."""
 
+from datetime import timedelta
 from random import Random
 
 from chalicelib.domain import catalogue, secrets
+from chalicelib.domain.images import ImageChoice
 from chalicelib.domain.names import ADJECTIVES, NOUNS, generated_name
+from chalicelib.domain.request import SUPPORTED_DEADLINE, ContainerRequest
+from tests.builders import NOW, a_caller
 
 
 def test_generated_names_have_many_words_and_the_documented_shape() -> None:
@@ -46,3 +50,14 @@ def test_the_tiers_are_those_of_the_contract() -> None:
         "pro": (10, None, 4096, 8000, 1024),
         "enterprise": (20, None, 8192, 16000, 1024),
     }
+
+
+def test_what_is_not_made_before_its_session_is_over_is_not_made_at_all() -> None:
+    request = ContainerRequest(image=ImageChoice("debian", "debian:bookworm", custom=False))
+    until = NOW + timedelta(seconds=20)
+
+    guests = request.container("id", "name", a_caller(tier="guest", guest=True, until=until), NOW)
+    ours = request.container("id", "name", a_caller(tier="pro"), NOW)
+
+    assert (guests.deadline, guests.expires_at) == (until, until)
+    assert ours.deadline == NOW + SUPPORTED_DEADLINE
