@@ -172,9 +172,9 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
 def _entries(field: str, entries: dict[str, str], allowed: re.Pattern[str]) -> dict[str, str]:
     if len(entries) > ENTRIES:
         raise InvalidRequest(f"{field} has too many entries: at most {ENTRIES}", field)
-    for name, value in entries.items():
-        if not allowed.fullmatch(name):
-            raise InvalidRequest(f"{field} has an invalid name", field, name=name[:100], allowed=allowed.pattern)
+    for position, (name, value) in enumerate(entries.items(), 1):
+        if not allowed.fullmatch(name):  # not repeated: whoever puts a value where the name belongs keeps it secret
+            raise InvalidRequest(f"{field} has an invalid name", field, position=position, allowed=allowed.pattern)
         if "\0" in value:
             raise InvalidRequest(f"{field} values may not contain NUL", f"{field}.{name}")
     if sum(len(text.encode()) for pair in entries.items() for text in pair) > MAP_BYTES:
@@ -196,8 +196,8 @@ def _domains(mode: str, domains: list[str]) -> list[str]:
     if len(domains) > DOMAINS:
         raise InvalidRequest(f"allowed_domains has too many entries: at most {DOMAINS}", field)
     lowered = [domain.lower() for domain in domains]
-    for domain in lowered:
+    for position, domain in enumerate(lowered, 1):
         if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
             error = "allowed_domains must be names like example.org or *.example.org"
-            raise InvalidRequest(error, field, name=domain[:100])
+            raise InvalidRequest(error, field, position=position)
     return lowered

@@ -1,8 +1,9 @@
 """A user's rows in the containers table: records and names come in, rows and their values go out, and back.
 
-By `sk`: `container#<id>`, `name#<name>`, `quota`, `idem#<key>` and `rate#<minute>`.
+By `sk`: `container#<id>`, `name#<name>`, `quota`, `idem#<SHA-256 of the key>` and `rate#<minute>`.
 """
 
+import hashlib
 import re
 import zlib
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class UserRows:
         return self._row(user_id, QUOTA)
 
     def key(self, user_id: str, key: str) -> Row:
-        return self._row(user_id, f"idem#{key}")
+        return self._row(user_id, f"idem#{hashlib.sha256(key.encode()).hexdigest()}")
 
     def minute(self, user_id: str, at: datetime) -> Row:
         """The row that counts the creations asked for in this minute."""
