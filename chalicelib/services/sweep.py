@@ -50,6 +50,9 @@ class Sweep:
             self.metrics.count("SweepRepairs", status=container.status)
         except (NotFound, StaleWrite, Busy):
             return False
+        except Exception:
+            log.exception("record could not be swept; the others are", extra={"container": hint.id})
+            return False
         return True
 
     def _act(self, container: Container, now: datetime) -> None:

@@ -233,6 +233,31 @@ def test_other_settings_whose_answer_is_lost_are_written_once(ground: Ground, lo
     assert ground.host().reserved.memory_mb == 700
 
 
+def test_a_record_that_has_faded_is_passed_over_though_the_index_still_has_it(ground: Ground) -> None:
+    left, faded = ground.on_host(), ground.on_host()
+    keys = ("user_id", "sk", "host_id", "id")
+    answer = ground.client.query(
+        TableName=ground.aws.table("containers"),
+        IndexName="host",
+        KeyConditionExpression="host_id = :h",
+        ExpressionAttributeValues={":h": {"S": ground.host_id}},
+    )
+    assert len(answer["Items"]) == 2
+
+    class Lagging(Wrapped):
+        def query(self, **arguments: Any) -> Any:
+            return answer if arguments.get("IndexName") == "host" else self._client.query(**arguments)
+
+    row = next(item for item in answer["Items"] if item["sk"]["S"].endswith(faded.id))
+    assert set(row) == set(keys)
+    ground.client.delete_item(
+        TableName=ground.aws.table("containers"), Key={name: row[name] for name in ("user_id", "sk")}
+    )
+    store = ground.store(Lagging(ground.client, lambda real, _what: real()))
+
+    assert store.on_host(ground.host_id, 10) == [left]
+
+
 def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_ones_own(ground: Ground, lossy: DynamoContainers) -> None:
     container = ground.running()
     ground.true.want(container, Status.STOPPED, STOP, NOW)

@@ -48,6 +48,26 @@ def test_stop_and_start_at_once_end_as_asked_for_last(user: User) -> None:
     assert user.until(created["id"], "stopped")["status"] == "stopped"
 
 
+def test_a_running_container_is_renamed_and_resized_without_a_restart(user: User) -> None:
+    created = user.create(name="web", memory_mb=512, cpu_shares=500)
+    before = user.until(created["id"], "running")
+    path = f"/containers/{created['id']}"
+    with user.subscribe() as socket:
+        frames(socket, lambda frame: True)
+
+        answer = user.http.patch(f"{path}/settings", json={"name": "db", "memory_mb": 768})
+        heard = frames(socket, lambda frame: "resources" in frame["container"])
+
+    assert answer.status_code == 200
+    assert (answer.json()["restarted"], answer.json()["container"]["name"]) == (False, "db")
+    assert [frame["type"] for frame in heard] == ["updated", "updated"]
+    assert heard[0]["container"]["name"] == "db"
+    assert heard[1]["container"]["resources"]["memory_mb"] == 768
+    assert "error" not in heard[1]["container"]
+    now = user.http.get(path).json()
+    assert (now["started_at"], now["resources"]["memory_mb"]) == (before["started_at"], 768)
+
+
 def test_what_cannot_be_switched_says_why(user: User, new_user: Callable[..., User]) -> None:
     image = "docker.io/berth-no-such-owner/no-such-image:1"
     failed = user.create(image="custom", custom_image=image)

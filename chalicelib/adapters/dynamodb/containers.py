@@ -76,9 +76,9 @@ class DynamoContainers(RecordChanges):
             answer = call(lambda page=page: self._host_keys(host_id, page))  # type: ignore[misc]
             for item in answer["Items"]:
                 key = from_item(item)
-                record = record_of(self._read(key["user_id"], key["sk"]))
-                if record.host_id == host_id and record.status in ON_HOST:
-                    found.append(record)
+                row = self._read(key["user_id"], key["sk"])
+                if row.get("host_id") == host_id and row["status"] in ON_HOST:
+                    found.append(record_of(row))
             if "LastEvaluatedKey" not in answer:
                 break
             page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
