@@ -98,11 +98,11 @@ class Creation:
     def _taken_over(self, intent: Intent, spec: ContainerSpec) -> Intent:
         """The intent of a container that this host has made and forgotten (M9), as far as the container is.
 
-        An engine that is down is no reason to fail here, since what fails is removed: the next look comes back to it.
+        An engine that cannot say is no reason to fail here, since what fails is removed: the next look comes back.
         """
         try:
             found = self._engine.find(engine_name(spec.container_id, spec.generation))
-        except EngineDown:
+        except EngineError:
             raise Superseded from None
         if found is None or found.going:
             return intent

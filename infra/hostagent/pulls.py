@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from infra.hostagent.failures import PullTimedOut, TimedOut
-from infra.hostagent.ports import Engine
+from infra.hostagent.ports import Engine, EngineDown
 from infra.hostagent.pull_progress import PullProgress
 
 log = logging.getLogger("berth.agent.pulls")
@@ -64,6 +64,8 @@ class Pulls:
                 raise PullTimedOut
             if now > deadline:
                 raise TimedOut
+        if isinstance(pull.error, EngineDown) and pull.ends is not None and time.monotonic() >= pull.ends:
+            raise PullTimedOut from pull.error  # it was silent as long as a pull may take
         if pull.error is not None:
             raise pull.error
 

@@ -17,6 +17,7 @@ from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
+from infra.hostagent.ports import EngineRefused
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
@@ -345,6 +346,26 @@ def test_a_container_that_was_never_started_is_taken_over_and_started(bench: Ben
 
     assert bench.kinds(spec.container_id) == ["created", "progress", "progress", "ready"]
     assert bench.engine.calls.count("create") == 1
+
+
+def test_an_engine_that_cannot_say_what_it_has_costs_no_container(bench: Bench) -> None:
+    spec = forgotten(bench)
+    find, asked = bench.engine.find, []
+
+    def refused_once(name: str) -> Any:
+        asked.append(name)
+        if len(asked) == 1:
+            raise EngineRefused("database is locked")
+        return find(name)
+
+    bench.engine.find = refused_once  # type: ignore[method-assign]
+    bench.keeper.accept(spec)
+    eventually(lambda: asked)
+    time.sleep(0.05)
+    bench.keeper.relist.look()
+
+    bench.until(spec.container_id, Step.READY)
+    assert bench.kinds(spec.container_id) == ["ready", "started"]
 
 
 def test_what_is_taken_over_while_the_engine_is_away_is_not_failed_for_it(bench: Bench) -> None:

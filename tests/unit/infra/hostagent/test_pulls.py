@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.hostagent.failures import PullTimedOut, TimedOut
-from infra.hostagent.ports import EngineRefused
+from infra.hostagent.ports import EngineDown, EngineRefused
 from infra.hostagent.pulls import Pulls
 from tests.fakes.engine import FakeEngine
 
@@ -138,6 +138,19 @@ def test_silence_is_ended_by_whichever_limit_comes_first(pull: float, left: floa
         pulls.wait("i:1", time.monotonic() + left, nothing, nothing)
 
     assert time.monotonic() - began < 1
+
+
+def test_a_registry_is_blamed_for_its_silence_also_when_the_engine_gives_up_first() -> None:
+    engine = SpokenEngine()
+    pulls = Pulls(engine, parallel=1, seconds=0.1)
+    threading.Timer(0.15, lambda: engine.say("i:1", EngineDown("ReadTimeout"))).start()
+
+    with pytest.raises(PullTimedOut):
+        pulls.wait("i:1", soon(), nothing, nothing)
+
+    engine.say("j:1", EngineDown("ConnectionRefused"))
+    with pytest.raises(EngineDown):
+        Pulls(engine, parallel=1, seconds=5).wait("j:1", soon(), nothing, nothing)
 
 
 def test_a_pull_that_was_given_up_is_in_nobodys_way() -> None:
