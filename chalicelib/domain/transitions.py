@@ -52,7 +52,7 @@ class Ignored:
 
 def apply(container: Container, event: AboutContainer, now: datetime) -> Change | Ignored:
     """What the event does to the container."""
-    if event.generation != container.generation:
+    if event.generation != container.generation and not _opening(event):
         return Ignored("other generation")
     if identity(event) == container.change_id:
         return Ignored("applied already", again=True)
@@ -60,6 +60,11 @@ def apply(container: Container, event: AboutContainer, now: datetime) -> Change 
         return Ignored("older than the last one applied")
     change = _RULES[type(event)](_Draft(container, now), event)
     return change.numbered(event) if isinstance(change, _Draft) else change
+
+
+def _opening(event: AboutContainer) -> bool:
+    """The control plane's first word of a creation: it holds wherever the container is placed, and is told once."""
+    return isinstance(event, Progress) and event.stage is Stage.VALIDATING and not event.number
 
 
 def identity(event: AboutContainer) -> str:
@@ -127,6 +132,8 @@ def _progress(draft: _Draft, event: Progress) -> _Draft | Ignored:
     before = draft.before
     if before.status is not Status.CREATING:
         return Ignored("no longer creating")
+    if _opening(event) and before.stage is not None:
+        return Ignored("told already")
     if event.stage is Stage.ERROR or event.progress < max(before.progress, PROGRESS[event.stage]):
         return Ignored("progress never goes back")
     return draft.set(stage=event.stage, progress=event.progress).frame(

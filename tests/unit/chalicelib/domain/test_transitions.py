@@ -69,7 +69,8 @@ def test_an_event_that_comes_again_changes_nothing_but_may_be_pushed_again() -> 
 def test_events_of_another_generation_change_nothing() -> None:
     container = a_container(generation=2)
 
-    for event in life(a_container(id=container.id, generation=1)):
+    _, *of_a_host = life(a_container(id=container.id, generation=1))
+    for event in of_a_host:
         assert isinstance(apply(container, event, NOW), Ignored)
 
 
@@ -159,3 +160,14 @@ def test_in_any_order_and_any_number_of_times_nothing_goes_back(seed: int) -> No
     assert seqs == list(range(len(seqs)))
     for one, other in itertools.pairwise(statuses):
         assert one == other or other in FOLLOWS[one]
+
+
+def test_that_a_request_is_valid_is_told_once_wherever_the_container_is_placed() -> None:
+    first, anew = a_container(), a_container(generation=2)
+    opening = Progress(**about(first), stage=Stage.VALIDATING, progress=10, message="m")
+    again = Progress(**about(anew), stage=Stage.VALIDATING, progress=10, message="m")
+
+    change = apply(anew, opening, NOW)
+
+    assert isinstance(change, Change)
+    assert isinstance(apply(change.after, again, NOW), Ignored)
