@@ -50,7 +50,7 @@ def calls_in(path: Path) -> set[Call]:
 
 
 def recorded() -> set[Call]:
-    """The calls kept from whole runs of the flow suite."""
+    """The calls kept from a whole run of the flow suite."""
     found = json.loads(RECORDED.read_text())
     return {Call(function, *each) for function, calls in found.items() for each in calls}
 
@@ -62,7 +62,7 @@ def refused(calls: Iterable[Call]) -> set[Call]:
 
 
 def unused(calls: Iterable[Call]) -> set[Grant]:
-    """Permissions that no call has needed; a list of resources of which one was used is used as far as that."""
+    """Permissions that no call has needed."""
     made = list(calls)
     return {
         grant for function in POLICIES for grant in grants(function) if not any(grant.covers(call) for call in made)
