@@ -25,6 +25,7 @@ from chalicelib.services.rates import Limit, Limiter, Pulls
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
+from chalicelib.services.unmeasured import UNMEASURED
 from tests.builders import NOW, PLENTY
 from tests.fakes.clock import FakeIds
 from tests.fakes.fifo import Delivery, FifoQueue
@@ -256,10 +257,10 @@ class SimWorld:
         self.invoke(f"{name} {delivery.message_id} again", lambda: handle(SQSEvent(_records(delivery), None)))
 
     def _provision(self, event: SQSEvent) -> None:
-        queues.carry_out_commands(event, self.provisioning, self._redelivery["commands"])
+        queues.carry_out_commands(event, self.provisioning, self._redelivery["commands"], UNMEASURED)
 
     def _status(self, event: SQSEvent) -> None:
-        queues.record_events(event, self.status, self._redelivery["events"])
+        queues.record_events(event, self.status, self._redelivery["events"], UNMEASURED)
 
     def heal(self) -> None:
         """Nothing is wrong any more, but what is dead stays dead."""
