@@ -113,6 +113,7 @@ class FakeEngine:
     def stop(self, engine_id: str, seconds: int) -> None:
         self._called("stop")
         self.die(engine_id, 143)
+        self._answered("stop")
 
     def die(self, engine_id: str, exit_code: int) -> None:
         """Its main process ends."""

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, Verb
+from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, ResizeCall, Verb
 from chalicelib.contract.events import parse_event
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.intents import CREATING, SWITCHING, Step
@@ -80,7 +80,15 @@ class KeeperMachine(RuleBasedStateMachine):
         with contextlib.suppress(CallRefused):
             self.keeper.power(call)
 
-    @rule(call=st.sampled_from(["create", "start", "remove"]))
+    @rule(index=which, generation=generations, memory_mb=st.sampled_from([64, 256]), action=st.sampled_from("abc"))
+    def resize(self, index: int, generation: int, memory_mb: int, action: str) -> None:
+        spec = self.spec(index, generation)
+        resources = spec.resources.model_copy(update={"memory_mb": memory_mb})
+        ids = {"container_id": spec.container_id, "user_id": spec.user_id, "generation": generation}
+        with contextlib.suppress(CallRefused):
+            self.keeper.resize(ResizeCall(**ids, resources=resources, action=action))
+
+    @rule(call=st.sampled_from(["create", "start", "stop", "resize", "remove"]))
     def an_answer_will_be_lost(self, call: str) -> None:
         self.engine.lose_answer_of.add(call)
 
