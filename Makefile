@@ -38,7 +38,10 @@ up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
 audit: $(STAMP) ## Compare all that the running `make up` has recorded with what runs (ARGS=--repair)
 	@$(PY) -m infra.local audit $(ARGS)
 
-test: setup ## Every suite: unit, contract, app, machines, security, placement, local, docker, flow
+chaos: setup ## The kill matrix on the real local stack, about half an hour (ARGS="--targets agent --loads creates")
+	@$(PY) -m tests.chaos.matrix $(ARGS)
+
+test: setup ## Every suite: unit, contract, app, machines, security, placement, local, docker, flow, chaos
 	@$(PY) -m pytest $(ARGS)
 
 unit: $(STAMP) ## The fast suites alone, no engine needed

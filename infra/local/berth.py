@@ -51,6 +51,8 @@ class BerthSettings:
     schedule_speed: float = 1.0
     environment: dict[str, str] = field(default_factory=dict)
     agent_options: tuple[str, ...] = ()
+    keeps: bool = False
+    """Whether containers run on when an agent is stopped in order, as on a real host; they end with the cloud."""
     wired: bool = False
     """Whether tests may cut hosts off (`Berth.hosts[...].calls` and `.aws`)."""
     say: Callable[[str], None] = lambda _line: None
@@ -83,6 +85,10 @@ class Berth:
     @property
     def socket_url(self) -> str:
         return self.url.replace("http", "ws", 1)
+
+    def deploy(self) -> None:
+        """Have all functions run new code, as after a deployment: what works now ends its work. From any thread."""
+        asyncio.run_coroutine_threadsafe(self.cloud.deploy(), self.cloud.loop).result(60)
 
     def operator(self, *arguments: str) -> dict[str, Any]:
         """Run one of the operator's commands on it."""
@@ -180,6 +186,7 @@ def _plan(settings: BerthSettings, cloud: LocalCloud, host_id: str, port: int, e
         queue_url=cloud.client("sqs").get_queue_url(QueueName=f"{PREFIX}-events.fifo")["QueueUrl"],
         environment=cloud.aws_environment,
         options=settings.agent_options,
+        keeps=settings.keeps,
         wired=settings.wired,
     )
 

@@ -89,6 +89,8 @@ class LocalCloud:
         self.faults = Faults()
         self._work: list[asyncio.Task[Any]] = []
         self._server: uvicorn.Server | None = None
+        self.loop: asyncio.AbstractEventLoop
+        """Where it runs, once started."""
 
     @property
     def url(self) -> str:
@@ -121,6 +123,7 @@ class LocalCloud:
 
     async def start(self) -> None:
         """Bring everything up, or an error of `errors`."""
+        self.loop = asyncio.get_running_loop()
         await self._moto_ready()
         if self.settings.template is not None:
             stack = Stack.read(self.settings.template, self.settings.parameters, self.settings.region)
@@ -131,6 +134,10 @@ class LocalCloud:
         await self._pump(description)
         if self.settings.reload:
             self._work.append(asyncio.create_task(self._watch()))
+
+    async def deploy(self) -> None:
+        """Give the app as it is now to the functions; AppBroken when it cannot be imported, and the old runs on."""
+        self._learn(await self.functions.start())
 
     async def stop(self) -> None:
         """Take everything down, in order; nothing of it remains."""
@@ -243,7 +250,7 @@ class LocalCloud:
                 continue
             seen = found
             try:
-                self._learn(await self.functions.start())
+                await self.deploy()
                 self.settings.say("code changed: functions run the new code")
             except AppBroken as error:
                 self.settings.say(f"code changed, but {error}; the old code runs on")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from docker.errors import DockerException
 
 from infra.ground.engine import Engine
 from infra.local.errors import NotReady
@@ -42,6 +43,8 @@ class HostPlan:
     environment: Mapping[str, str]
     """What makes an AWS client talk to the local cloud."""
     options: tuple[str, ...] = ()
+    keeps: bool = False
+    """Whether its containers run on when its agent is stopped in order; they go with the host."""
     wired: bool = False
     """Whether calls to it, and its calls to AWS, go over wires that a test may cut."""
 
@@ -115,9 +118,19 @@ class LocalHost:
                 wire.mend()
         if self._agent is not None:
             await asyncio.to_thread(self._agent.stop, STOP_SECONDS)
+        if self.plan.keeps:
+            await asyncio.to_thread(self._clear)
         for wire in (self.calls, self.aws):
             if wire is not None:
                 await wire.stop()
+
+    def _clear(self) -> None:
+        """Leave nothing of this host on its engine, as far as that answers."""
+        with contextlib.closing(self.engine.client()) as client, contextlib.suppress(DockerException, OSError):
+            for container in client.containers.list(all=True, filters={"label": f"berth.host={self.id}"}):
+                container.remove(force=True)
+            for network in client.networks.list(names=[f"berth-{self.id}"]):
+                network.remove()
 
     async def _keep(self, say: Callable[[str], None]) -> None:
         pause, began = FIRST_PAUSE_SECONDS, time.monotonic()
@@ -142,7 +155,8 @@ class LocalHost:
             "infra.hostagent", "serve", "--host-id", self.id, "--listen", f"{ADDRESS}:{plan.port}",
             "--endpoint", self.url, "--data", str(plan.data), "--engine", self.engine.url,
             *(["--engine-netns", netns] if netns else []), "--control-key", str(plan.control_key),
-            "--events-queue-url", queue_url, "--dev", "--remove-on-stop", *plan.options,
+            "--events-queue-url", queue_url, "--dev",
+            *([] if plan.keeps else ["--remove-on-stop"]), *plan.options,
         )  # fmt: skip
         return Child(self.id, command, {**os.environ, **environment, "PYTHONPATH": str(PROJECT)}, plan.log)
 
