@@ -38,7 +38,7 @@ from infra.local.sockets import FRAME_LIMIT, MESSAGE_LIMIT, SocketGateway, Socke
 log = logging.getLogger("berth.local")
 
 ADDRESS = "127.0.0.1"
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 BROKEN_LOOK_SECONDS = 0.2
 STAGE = "api"

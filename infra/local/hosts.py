@@ -19,7 +19,7 @@ from infra.local.wires import Wire
 
 ADDRESS = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0

@@ -37,6 +37,18 @@ class Client:
         """Ask for its deletion until it is gone."""
         self._until("DELETE", f"/containers/{container_id}", (200, 404))
 
+    def start(self, container_id: str) -> None:
+        """Ask for it to run again."""
+        self._until("POST", f"/containers/{container_id}/start", (200, 202))
+
+    def get(self, container_id: str) -> dict[str, Any]:
+        """The container as its user sees it."""
+        return dict(self._until("GET", f"/containers/{container_id}", (200,)).json())
+
+    def last_event(self, container_id: str) -> str:
+        """The type of its last frame."""
+        return str(self._until("GET", f"/containers/{container_id}/events", (200,)).json()["events"][-1]["type"])
+
     def statuses(self) -> dict[str, str]:
         """Status by id of all this user's containers."""
         answer = self._until("GET", "/containers", (200,))

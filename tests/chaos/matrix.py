@@ -30,12 +30,11 @@ OPTIONS = ("--look-seconds", "2", "--heartbeat-seconds", "5", "--grace-seconds",
 SCHEDULE_SPEED = 10.0
 SHORT = (
     Cell("api", "SIGKILL", "creates"),
-    Cell("api", "restart", "deletes"),
-    Cell("agent", "SIGKILL", "creates"),
     Cell("agent", "SIGSTOP", "deletes"),
-    Cell("dockerd", "SIGKILL", "creates"),
+    Cell("agent", "SIGKILL", "creates"),
     Cell("dockerd", "restart", "deletes"),
-    Cell("moto", "SIGSTOP", "creates"),
+    Cell("dockerd", "SIGKILL", "creates"),
+    Cell("moto", "SIGSTOP", "deletes"),
 )
 """The most telling ones that take seconds; a killed `provision` or `status` takes the queue's minute."""
 
