@@ -21,6 +21,9 @@ SWEEP_SECONDS = 130.0
 DELETE_SECONDS = 150.0
 """A removal ends within 30 s on a healthy host, and with the lease of a lost one."""
 
+CONFIRM_SECONDS = 900.0
+"""A host is asked for eight minutes, and then the change is given up."""
+
 RUNNING_SECONDS, LOST_SECONDS = 15.0, 120.0
 """I4: how long a record may say `running` with nothing behind it, on a healthy host and on a lost one."""
 
@@ -178,10 +181,11 @@ def _unfinished(books: Books) -> Iterator[Difference]:
             bound = (record.deadline - record.created_at).total_seconds() + SWEEP_SECONDS
             yield Difference(Kind.UNFINISHED, (record.id,), "running or error", "creating", bound, age)
         elif record.status is Status.DELETING:
-            age = (books.at - _deleting_since(record)).total_seconds()
+            age = (books.at - _asked_since(record)).total_seconds()
             yield Difference(Kind.UNFINISHED, (record.id,), "deleted", "deleting", DELETE_SECONDS, age)
         elif record.live:
             yield from _overstayed(record, books.at)
+            yield from _unconfirmed(record, books.at)
 
 
 def _overstayed(record: Container, at: datetime) -> Iterator[Difference]:
@@ -191,8 +195,15 @@ def _overstayed(record: Container, at: datetime) -> Iterator[Difference]:
         yield Difference(Kind.OVERSTAYED, (record.id,), "deleted", record.status.value, SWEEP_SECONDS, age)
 
 
-def _deleting_since(record: Container) -> datetime:
-    """About when the deletion began: the sweeper puts it off by 15 s, and twice as long each further time."""
+def _unconfirmed(record: Container, at: datetime) -> Iterator[Difference]:
+    """A start, stop, resize or rename that its host has not confirmed is asked for again, and given up in time."""
+    if record.pending:
+        age = (at - _asked_since(record)).total_seconds()
+        yield Difference(Kind.UNFINISHED, (record.id,), "confirmed by its host", "waiting", CONFIRM_SECONDS, age)
+
+
+def _asked_since(record: Container) -> datetime:
+    """About when it was asked for: the sweeper puts it off by 15 s, and twice as long each further time."""
     due = record.due_at or record.last_used_at
     return due - timedelta(seconds=15 * (2.0**record.attempt - 1))
 

@@ -191,6 +191,15 @@ def test_a_deletion_put_off_again_and_again_grows_old() -> None:
     assert not only(agreeing(put_off)).young
 
 
+def test_a_change_that_its_host_does_not_confirm_is_young_until_it_is_given_up() -> None:
+    waiting = running(pending_rename="action", due_at=NOW)
+    for seconds, young in ((100, True), (1000, False)):
+        books = agreeing(waiting, at=NOW + timedelta(seconds=seconds))
+        books = replace(books, hosts=(books.hosts[0].model_copy(update={"received_at": books.at}),))
+
+        assert (only(books).kind, only(books).found, only(books).young) == (Kind.UNFINISHED, "waiting", young)
+
+
 @pytest.mark.parametrize(
     "record",
     [running(expires_at=NOW), running(status=Status.ERROR, reserved=False, due_at=NOW)],
