@@ -87,7 +87,7 @@ class Agent:
         self.keeper.relist.look()
         self.keeper.tell_again()
         self.keeper.resume()
-        for work in (self._watch_time, self._watch_engine):
+        for work in (self._watch_time, self._watch_containers, self._watch_engine):
             threading.Thread(target=self._guarded, args=(work,), daemon=True, name=work.__name__).start()
 
     def stop(self) -> None:
@@ -114,20 +114,28 @@ class Agent:
             self._closed.wait(1.0)
 
     def _watch_time(self) -> None:
-        """Looks, expiries and heartbeats, each when it is time."""
-        looked = beaten = 0.0
+        """Expiries and heartbeats, each when it is time; nothing here waits for the engine, which may hang."""
+        beaten = 0.0
         while not self._closed.wait(TICK_SECONDS):
             self.keeper.expire()
+            now = time.monotonic()
+            if now - beaten >= self._settings.heartbeat_seconds or self._changed():
+                beaten = now
+                self._beat()
+
+    def _watch_containers(self) -> None:
+        """Looks at the engine; the rest only while it answers."""
+        looked = 0.0
+        while not self._closed.wait(TICK_SECONDS):
             now = time.monotonic()
             if now - looked >= self._settings.look_seconds:
                 looked = now
                 self.keeper.relist.look()
-                self._mend()
-                self._images = self._images_now()
-            if now - beaten >= self._settings.heartbeat_seconds or self._changed():
-                beaten = now
-                self._beat()
-            self._take_stock()
+                if self.keeper.relist.engine_up:
+                    self._mend()
+                    self._images = self._images_now()
+            if self.keeper.relist.engine_up:
+                self._take_stock()
 
     def _take_stock(self) -> None:
         """Inventories go past the journal: only the newest matters."""

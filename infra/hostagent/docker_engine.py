@@ -28,6 +28,9 @@ from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LA
 CALL_SECONDS = 30
 """An engine that takes longer than this is as good as down."""
 
+LIST_SECONDS = 20
+"""The same for the list of containers: with the time between two looks, half a minute."""
+
 _CONFLICT = 409
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -41,7 +44,7 @@ class DockerEngine:
     def __init__(self, url: str, pull_silence_seconds: float = 240.0) -> None:
         self._url = url
         self._pull_silence = pull_silence_seconds
-        self._client: Any = None
+        self._clients: dict[int, Any] = {}
         self._pulling: dict[str, PullConnection] = {}
 
     def facts(self) -> EngineFacts:
@@ -150,7 +153,7 @@ class DockerEngine:
 
     def of_host(self, host_id: str) -> list[EngineContainer]:
         with _ours():
-            rows = self._api().containers(all=True, filters={"label": [f"{LABEL_HOST}={host_id}"]})
+            rows = self._api(LIST_SECONDS).containers(all=True, filters={"label": [f"{LABEL_HOST}={host_id}"]})
         found = (self._described(row["Id"]) for row in rows)
         return [container for container in found if container is not None]
 
@@ -204,10 +207,10 @@ class DockerEngine:
             except APIError:
                 return
 
-    def _api(self) -> Any:
-        if self._client is None:
-            self._client = _connect(self._url, CALL_SECONDS)
-        return self._client
+    def _api(self, seconds: int = CALL_SECONDS) -> Any:
+        if seconds not in self._clients:
+            self._clients[seconds] = _connect(self._url, seconds)
+        return self._clients[seconds]
 
 
 def _connect(url: str, seconds: float | None) -> Any:
