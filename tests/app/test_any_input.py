@@ -75,7 +75,11 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Many examples in memory, and fewer over moto, whose transactions take longer with every row."""
     if request.param == "memory":
         world = World()
-        monkeypatch.setattr(wiring, "api", lambda: containers.Api(world.lifecycle, wiring.tokens(), wiring.rates()))
+        monkeypatch.setattr(
+            wiring,
+            "api",
+            lambda: containers.Api(world.lifecycle, world.reconfiguration, wiring.tokens(), wiring.rates()),
+        )
     return str(request.param)
 
 
