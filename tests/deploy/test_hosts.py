@@ -71,11 +71,14 @@ def test_hosts_run_where_nobody_reaches_them_from_the_internet(aws: Aws, fleet: 
     assert len(instances) == 2
     assert {each["SubnetId"] for each in instances} <= private
     assert not any(_fleet()[name]["Properties"]["MapPublicIpOnLaunch"] for name in ("PrivateSubnetA", "PrivateSubnetB"))
-    for instance in instances:
-        groups = [each["GroupId"] for each in instance["SecurityGroups"]]
-        [rule] = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"][0]["IpPermissions"]
-        assert (rule["FromPort"], rule["ToPort"], rule["IpRanges"]) == (7070, 7070, [])
-        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [fleet["FunctionSecurityGroup"]]
+    groups = ec2.describe_security_groups()["SecurityGroups"]
+    assert [each["IpRanges"] for group in groups for each in group["IpPermissions"]] == [[], []]
+    [rule] = next(group for group in groups if group["Description"].startswith("Hosts:"))["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"]) == (7070, 7070)
+    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [fleet["FunctionSecurityGroup"]]
+    [interface] = _fleet()["HostTemplate"]["Properties"]["LaunchTemplateData"]["NetworkInterfaces"]
+    assert interface["Groups"] == [{"Fn::GetAtt": ["HostsSecurityGroup", "GroupId"]}]
+    assert interface["AssociatePublicIpAddress"] is False
 
 
 def test_the_way_out_is_a_nat_gateway_and_endpoints(aws: Aws, fleet: dict[str, str]) -> None:
