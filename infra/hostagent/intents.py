@@ -45,13 +45,27 @@ class Intent:
     number: int
     changed_at: float
     action: str | None = None
-    """The last start, stop or restart taken."""
+    """The last starts, stops and restarts taken: see `remembered`."""
     resize: ResizeCall | None = None
     """Amounts asked for that are not in force yet; the spec has those in force."""
     resized: str | None = None
-    """The action of the last resize taken."""
+    """The actions of the last resizes taken."""
     trace: str = ""
     """The request that asked for the last change; events carry it on."""
+
+
+ACTIONS_KEPT = 16
+"""A call is good for a minute and may come late; nobody asks for more of one container in that time."""
+
+
+def remembered(actions: str | None, action: str) -> str:
+    """The actions taken with this one as the last, so that a late copy of an earlier one is known again."""
+    return " ".join([*(actions or "").split()[1 - ACTIONS_KEPT :], action])
+
+
+def taken(actions: str | None, action: str) -> bool:
+    """Whether this action is among those taken lately."""
+    return action in (actions or "").split()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from chalicelib.contract.agent_api import ResizeCall
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Resized
 from infra.hostagent.failures import reason_of
-from infra.hostagent.intents import CREATING, SETTLED, Intent
+from infra.hostagent.intents import CREATING, SETTLED, Intent, remembered, taken
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError
 from infra.hostagent.profile import limits_of
@@ -35,9 +35,9 @@ class Resizing:
     cores: int
 
     def take(self, intent: Intent, call: ResizeCall) -> None:
-        """Journal what is asked for; the same action again changes nothing."""
-        if intent.resized != call.action:
-            wanted = replace(intent, resize=call, resized=call.action, trace=call.trace)
+        """Journal what is asked for; an action that was taken before changes nothing."""
+        if not taken(intent.resized, call.action):
+            wanted = replace(intent, resize=call, resized=remembered(intent.resized, call.action), trace=call.trace)
             self.means.journal.take(wanted, expected=RESIZABLE)
 
     def run(self, intent: Intent) -> None:

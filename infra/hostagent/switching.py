@@ -7,7 +7,7 @@ from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
 from infra.hostagent.failures import reason_of, vanished
-from infra.hostagent.intents import SETTLED, SWITCHING, Intent, Step
+from infra.hostagent.intents import SETTLED, SWITCHING, Intent, Step, remembered, taken
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError, NotThere
 from infra.hostagent.tellings import moment, telling
@@ -37,16 +37,21 @@ class Switching:
     means: Means
 
     def take(self, intent: Intent, call: PowerCall) -> None:
-        """Journal what is to be done; the last one taken counts, and the same one again changes nothing."""
-        if intent.action != call.action:
+        """Journal what is to be done; the last one taken counts, and one that was taken before changes nothing."""
+        if not taken(intent.action, call.action):
             now = self.means.runtime.time()
             step = STEP_OF[call.verb]
-            wanted = replace(intent, step=step, action=call.action, trace=call.trace, changed_at=now)
+            actions = remembered(intent.action, call.action)
+            wanted = replace(intent, step=step, action=actions, trace=call.trace, changed_at=now)
             self.means.journal.take(wanted, expected=SWITCHABLE)
 
     def run(self, intent: Intent) -> None:
         """Do what the intent's step asks; what cannot be done while the engine is down is left for the next look."""
-        ids = {"container": intent.container_id, "action": intent.action, "step": intent.step.value}
+        ids = {
+            "container": intent.container_id,
+            "action": (intent.action or "").rpartition(" ")[2],
+            "step": intent.step.value,
+        }
         try:
             if intent.step is Step.STARTING_AGAIN:
                 self._start(intent)

@@ -117,16 +117,16 @@ class SmallCloud:
         self._call(host, lambda keeper: keeper.remove(removal))
 
     def power(self, host: Host, call: PowerCall) -> None:
-        self._call(host, lambda keeper: keeper.power(call), late=False)
+        self._call(host, lambda keeper: keeper.power(call))
 
     def resize(self, host: Host, call: ResizeCall) -> None:
-        self._call(host, lambda keeper: keeper.resize(call), late=False)
+        self._call(host, lambda keeper: keeper.resize(call))
 
     def holdings(self, host: Host) -> Holdings:
         return self.hosts[host.id].keeper.inventories.holdings()
 
-    def _call(self, host: Host, call: Callable[[Keeper], None], *, late: bool = True) -> None:
-        """Made, and made again: at once where order is promised, whenever where it is not."""
+    def _call(self, host: Host, call: Callable[[Keeper], None]) -> None:
+        """Made, and made again whenever."""
         keeper = self.hosts[host.id].keeper
 
         def again() -> None:
@@ -138,7 +138,7 @@ class SmallCloud:
         except CallRefused as refused:
             raise AgentRefused(refused.code) from refused
         for _ in range(self.copies - 1):
-            self.late.append(again) if late else again()
+            self.late.append(again)
 
     # Messages.
 

@@ -424,7 +424,9 @@ def test_a_switch_is_done_once_and_in_the_order_asked_for(bench: Bench) -> None:
     power(Verb.RESTART, "c")
     power(Verb.RESTART, "c")
     eventually(lambda: bench.kinds(spec.container_id).count("started") == 2)
+    power(Verb.STOP, "a")  # a late copy of a call that was carried out before
 
+    assert bench.journal.get(spec.container_id).step is Step.READY
     assert bench.kinds(spec.container_id)[6:] == ["stopped", "started", "stopped", "started"]
     assert [each.running for each in bench.engine.of_host("host")] == [True]
 
