@@ -55,10 +55,11 @@ class Tally:
     duplicates: int = 0
     """Messages delivered twice while the first delivery was good."""
     redelivered: int = 0
+    """Messages that came again because their function failed, died or took too long."""
     orphans: int = 0
     """Engine containers left without a record when all is over."""
     removed_strays: int = 0
-    """Engine containers without a record that were found and removed."""
+    """Engine containers that no record wanted where they were, found and removed."""
     frames: int = 0
     repeats: int = 0
     """Frames that a subscriber had already."""
@@ -183,12 +184,12 @@ class Auditor:
     def removing(self, host_id: str, container: EngineContainer) -> None:
         """I15: nobody removes a live container of a live record, unless its session is over."""
         record = self.record_of(container.container_id)
-        if record is None:
+        here = record is not None and (record.host_id, record.generation) == (host_id, container.generation)
+        if record is None or not here:
             self.tally.removed_strays += 1
             return
-        here = (record.host_id, record.generation) == (host_id, container.generation)
         expired = record.expires_at is not None and record.expires_at.timestamp() <= self._world.scheduler.now
-        if here and record.status in (Status.RUNNING, Status.STOPPED) and not expired:
+        if record.status in (Status.RUNNING, Status.STOPPED) and not expired:
             self.find("I15", f"{container.container_id} is {record.status} and was removed on {host_id}")
 
     def pushed(self, _connection_id: str, text: str) -> None:
@@ -232,8 +233,8 @@ class Auditor:
                 found.append(("I1", f"{record.id} is still creating, on {record.host_id}"))
             if record.status is Status.DELETING and not self._host_gone(record):
                 found.append(("I13", f"{record.id} is still deleting, on {record.host_id}"))
-            if record.pending and not self._host_gone(record):
-                found.append(("I1", f"{record.id}: {record.pending_power} is still pending"))
+            if record.status in (Status.RUNNING, Status.STOPPED) and record.pending and not self._host_gone(record):
+                found.append(("I1", f"{record.id}: what was asked of it is still pending"))
         known = {container_id for _, container_id in self._world.records.records}
         found += [("I1", f"{lost} was accepted and is nowhere") for lost in self.accepted.keys() - known]
         return found
@@ -264,11 +265,22 @@ class Auditor:
             for host, container in self.engine_containers()
             if container.running
         }
-        return [
+        nothing = [
             ("I4", f"{record.id} is running, but nothing runs on {record.host_id}")
             for record in self._world.records.records.values()
             if record.status is Status.RUNNING and (record.host_id, record.id, record.generation) not in running
         ]
+        return nothing + self._amounts()
+
+    def _amounts(self) -> list[tuple[str, str]]:
+        """What the engine grants is what the record says."""
+        found = []
+        for host, container in self.engine_containers():
+            record = self.record_of(container.container_id)
+            granted = host.engine.limits[container.engine_id].memory // 2**20
+            if record is not None and record.status is Status.RUNNING and record.resources.memory_mb != granted:
+                found.append(("I4", f"{record.id} should have {record.resources.memory_mb} MiB, but has {granted}"))
+        return found
 
     def _bounds(self) -> list[tuple[str, str]]:
         """I5's other half, and I17: reservations are those of records, and nothing waits for ever."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.contract.agent_api import Verb
+from chalicelib.domain.changes import Changes
 from chalicelib.domain.errors import Busy, Refused
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.images import ImageChoice
@@ -79,6 +80,10 @@ class Client:
     def power(self, container_id: str, verb: Verb) -> None:
         """Ask until it is granted or refused."""
         self._insist(verb.value, lambda: self.world.lifecycle.power(self.caller, container_id, verb))
+
+    def change(self, container_id: str, changes: Changes) -> None:
+        """Ask for another name or other amounts until it is granted or refused."""
+        self._insist("change", lambda: self.world.reconfiguration.change(self.caller, container_id, changes))
 
     def look(self, container_id: str) -> dict[str, Any] | None:
         """The Item, or None."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.changes import Changes
 from chalicelib.domain.items import frame_body
 from chalicelib.domain.specs import spec_of
 from infra.hostagent.keeper import CallRefused
@@ -115,6 +116,14 @@ def _stray(stage: Stage) -> None:
     FakeEngine.create(host.engine, profile)
 
 
+def _resize(stage: Stage) -> None:
+    stage.client.change(stage.container, Changes(memory_mb=512))
+
+
+def _rename(stage: Stage) -> None:
+    stage.client.change(stage.container, Changes(name="another"))
+
+
 def _restart_told_twice(stage: Stage) -> None:
     """That it stopped is told again when it has long started (FM 39)."""
     stage.world.post.twice = lambda delivery: 3.0 if "stopped" in delivery.body else None
@@ -145,6 +154,8 @@ FLOWS = (
     Flow("stop", lambda stage: stage.power(Verb.STOP), (Status.STOPPED,), _running),
     Flow("start", lambda stage: stage.power(Verb.START), (Status.RUNNING,), _stopped),
     Flow("restart", lambda stage: stage.power(Verb.RESTART), (Status.RUNNING,), _running),
+    Flow("resize", _resize, (Status.RUNNING,), _running),
+    Flow("rename", _rename, (Status.RUNNING,), _running),
     Flow("restart, stop told twice", _restart_told_twice, (Status.RUNNING,), _running, window=2.0),
     Flow("expire", lambda stage: stage.world.scheduler.pause(14.0), (Status.DELETED,), _guest, window=14.0),
     Flow("event apply", _container_ends, (Status.STOPPED,), _running, window=14.0),

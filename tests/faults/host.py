@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal, ResizeCall
 from chalicelib.contract.events import Heartbeat, Inventory
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
 from chalicelib.domain.host import Host
@@ -260,6 +260,9 @@ class SimAgents:
 
     def power(self, host: Host, call: PowerCall) -> None:
         self._call("power", host, call.container_id, lambda keeper: keeper.power(call))
+
+    def resize(self, host: Host, call: ResizeCall) -> None:
+        self._call("resize", host, call.container_id, lambda keeper: keeper.resize(call))
 
     def holdings(self, host: Host) -> Holdings:
         raise AgentUnreachable("nobody asks")

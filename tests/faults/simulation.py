@@ -12,6 +12,7 @@ from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed
 from chalicelib.contract.signatures import seal
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.changes import Changes
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body
 from tests.builders import NOW, a_caller, about
@@ -194,10 +195,17 @@ class Story:
                 self._create(client)
             elif chance.random() < 0.4:
                 client.delete(chance.choice(live))
-            elif chance.random() < 0.7:
+            elif chance.random() < 0.3:
+                client.change(chance.choice(live), self._changes(chance))
+            elif chance.random() < 0.8:
                 client.power(chance.choice(live), chance.choice(list(Verb)))
             else:
                 client.look(chance.choice(live))
+
+    def _changes(self, chance: random.Random) -> Changes:
+        if chance.random() < 0.5:
+            return Changes(name=f"name-{chance.randint(1, 99)}")
+        return Changes(memory_mb=chance.choice((256, 512, 1024, 4096)))
 
     def _create(self, client: Client) -> None:
         chance = client.random

@@ -22,6 +22,7 @@ from chalicelib.services.leases import Leases
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.rates import Limit, Limiter, Pulls
+from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
@@ -152,6 +153,7 @@ class SimWorld:
         self.sockets = SimSockets(wire, self.auditor.pushed)
         self.agents = SimAgents(wire, self.hosts)
         self.lifecycle = Lifecycle(containers, commands, clock, self.ids, PLENTY)
+        self.reconfiguration = Reconfiguration(self.lifecycle, host_rows)
         rates: Any = Table(wire, "rates", MemoryRates())
         pulls = Pulls(rates, clock, per_hour=100)
         self.provisioning = self.parts.provisioning(containers, host_rows, self.agents, events, clock, self.ids, pulls)
@@ -239,6 +241,7 @@ class SimWorld:
 
     def _deliver(self, queue: SimQueue, delivery: Delivery, name: str, handle: Callable[[SQSEvent], None]) -> None:
         event = SQSEvent(_records(delivery), None)
+        self.auditor.tally.redelivered += delivery.count > 1
         self.scheduler.pause(self.post.hold())
         again = self.post.twice(delivery)
         if again is not None:
