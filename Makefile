@@ -8,6 +8,8 @@ STAMP := $(VENV)/.locked
 ARGS ?=
 HOSTS ?= 1
 STAGE ?= dev
+QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
+WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/deploy
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -41,8 +43,15 @@ audit: $(STAMP) ## Compare all that the running `make up` has recorded with what
 chaos: setup ## The kill matrix on the real local stack, about half an hour (ARGS="--targets agent --loads creates")
 	@$(PY) -m tests.chaos.matrix $(ARGS)
 
-test: setup ## Every suite: unit, contract, app, machines, security, placement, local, docker, flow, chaos
+test: setup ## Every suite (one of them, or a file: ARGS=tests/flow)
+ifneq ($(strip $(ARGS)),)
 	@$(PY) -m pytest $(ARGS)
+else
+	@echo "==> suites that need no engine, on two processors"
+	@$(PY) -m pytest -n 2 --dist loadfile $(QUICK); quick=$$?; \
+	echo "==> suites that need engines, processors or time to themselves"; \
+	$(PY) -m pytest $(WHOLE) && exit $$quick
+endif
 
 unit: $(STAMP) ## The fast suites alone, no engine needed
 	@$(PY) -m pytest tests/unit tests/contract tests/app $(ARGS)
