@@ -43,7 +43,7 @@ def prepare(console: Console) -> None:
 
 def clean() -> None:
     """Stop every private engine of this clone, as far as one is left."""
-    for folder in DATA.glob("*/engine*"):
+    for folder in (*DATA.glob("*/engine*"), *DATA.glob("*/*/engine")):
         PrivateEngine(folder).stop()
 
 

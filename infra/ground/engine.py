@@ -44,7 +44,8 @@ class Engine:
     def pid(self) -> int | None:
         """The daemon's process, of an engine of ours."""
         path = Path(self.url.removeprefix("unix://")).parent / "dockerd.pid"
-        return int(path.read_text()) if self.owned and path.exists() else None
+        text = path.read_text() if self.owned and path.exists() else ""
+        return int(text) if text else None
 
     def client(self) -> docker.DockerClient:
         """A client of the engine; close it after use."""

@@ -127,7 +127,9 @@ class LocalHost:
     def _clear(self) -> None:
         """Leave nothing of this host on its engine, as far as that answers."""
         with contextlib.closing(self.engine.client()) as client, contextlib.suppress(DockerException, OSError):
-            for container in client.containers.list(all=True, filters={"label": f"berth.host={self.id}"}):
+            for container in client.containers.list(
+                all=True, ignore_removed=True, filters={"label": f"berth.host={self.id}"}
+            ):
                 container.remove(force=True)
             for network in client.networks.list(names=[f"berth-{self.id}"]):
                 network.remove()
