@@ -104,7 +104,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "of another body": {"body": b"{}"},
     "signed by another key": {"private_pem": new_private_key()},
     "expired": {"issued_at": int(time.time()) - 120},
-    "of the future": {"issued_at": int(time.time()) + 120},
+    "of the future": {"issued_at": int(time.time()) + 86_400},
 }
 
 
