@@ -182,6 +182,10 @@ ABLATIONS = (
 )
 
 
+MOST_SEEDS, ENOUGH = 200, 5
+"""How far `make ablate` goes: so many seeds, and of every flow and of the seeds so many that break."""
+
+
 @dataclass
 class Finding:
     """What the suite says of a world without a mechanism."""
@@ -213,6 +217,11 @@ def ablate(ablation: Ablation, flows: Sequence[Flow] = FLOWS, seeds: Sequence[in
         if finding.broken_seeds.total() >= enough:
             break
     return finding
+
+
+def ablate_fully(number: int) -> Finding:
+    """The long form, of one of `ABLATIONS`."""
+    return ablate(ABLATIONS[number], seeds=range(MOST_SEEDS), enough=ENOUGH)
 
 
 def _enumerate(ablation: Ablation, flow: Flow, finding: Finding, enough: int) -> None:

@@ -1,11 +1,13 @@
 """Without a mechanism the suite fails: the short form of `make ablate`, which looks where each is missed first."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.ablations import ABLATIONS, Ablation, ablate, first_flows
+from tests.faults.__main__ import _row
+from tests.faults.ablations import ABLATIONS, Ablation, Finding, ablate, first_flows
 from tests.faults.crashpoints import FLOWS, run_plain
 
 NOTICED_SECONDS = 15.0
@@ -36,3 +38,12 @@ def test_with_relists_an_end_is_noticed_in_time_and_without_it_is_not() -> None:
 
     assert run_plain(flow).healed_after <= NOTICED_SECONDS
     assert run_plain(flow, relist.parts()).violation is not None
+
+
+def test_a_finding_is_a_row_of_the_table() -> None:
+    finding = Finding(
+        "M0", 7, Counter({"I13": 1, "handlers": 1, "I2": 1}), "create: no fault", 9, Counter({"I4": 2}), 5
+    )
+
+    assert _row(finding) == ("M0", "3 of 7", "2 of 9", "I2, I4, I13, handlers", "create: no fault")
+    assert _row(Finding("M0", 7, seeds=9))[-2:] == ("none", "nothing")

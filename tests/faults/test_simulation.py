@@ -67,3 +67,13 @@ def test_the_sum_of_seeds_is_what_they_say_together() -> None:
 
     assert tally.seeds == 2
     assert tally.frames > 0
+
+
+def test_a_seed_is_shown_step_by_step() -> None:
+    environment = {**os.environ, "SEED": "3", "COLUMNS": "200"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "tests.faults", "simulate"], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert "containers.create" in shown.stdout
+    assert "all holds" in shown.stdout.splitlines()[-1]
