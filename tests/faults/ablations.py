@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from chalicelib.contract.causes import Cause
 from chalicelib.contract.events import AboutContainer
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.container import Container, Frame, PendingPower
+from chalicelib.domain.container import NOTHING_PENDING, Container, Frame, PendingPower
 from chalicelib.domain.errors import StaleWrite
 from chalicelib.domain.host import Host
 from chalicelib.domain.transitions import Change, Ignored
@@ -44,9 +45,11 @@ class LastWriterWins(MemoryContainers):
         self.names.pop((container.user_id, container.name), None)
         self.live[container.user_id] -= 1
 
-    def begin_delete(self, container: Container, at: datetime) -> Container:
+    def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
         self._give_back(container)
-        return self._put(container, status=Status.DELETING, due_at=at, attempt=0, pending_power=None)
+        return self._put(
+            container, status=Status.DELETING, due_at=at, attempt=0, deleted_because=cause, **NOTHING_PENDING
+        )
 
     def want(self, container: Container, wanted: Status, pending: PendingPower, due_at: datetime) -> Container:
         return self._put(container, wanted=wanted, pending_power=pending, due_at=due_at, attempt=0)
@@ -112,12 +115,12 @@ class ReleaseApart(MemoryContainers):
         self.names.pop((container.user_id, container.name), None)
         self.live[container.user_id] -= 1
 
-    def begin_delete(self, container: Container, at: datetime) -> Container:
+    def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
         now = self.get(container.user_id, container.id)
         if not now.live:
             self._give_back(now)
             raise StaleWrite("no longer live")
-        return super().begin_delete(container, at)
+        return super().begin_delete(container, at, cause)
 
     def apply(self, before: Container, after: Container, frames: Sequence[Frame], *, release: bool) -> None:
         super().apply(before, after, frames, release=after.status is Status.DELETED)
@@ -200,7 +203,8 @@ class Finding:
 
     @property
     def caught(self) -> bool:
-        return bool(self.broken_cases or self.broken_seeds)
+        """Whether an invariant was broken: a part that no longer fits its world only breaks handlers."""
+        return bool({*self.broken_cases, *self.broken_seeds} - {"handlers"})
 
 
 def ablate(ablation: Ablation, flows: Sequence[Flow] = FLOWS, seeds: Sequence[int] = (), enough: int = 1) -> Finding:
