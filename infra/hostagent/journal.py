@@ -5,6 +5,7 @@ the events that tell of it are written in one transaction, and the events number
 replaces the whole row: what one thread does to a container must not undo what a call asked for meanwhile.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -163,11 +164,14 @@ def _found(cursor: sqlite3.Cursor, intent: Intent) -> Intent | None:
 def _tell(cursor: sqlite3.Cursor, found: Intent, tellings: Sequence[Telling]) -> None:
     for number, telling in enumerate(tellings, found.number + 1):
         event = telling(number)
+        text = event.model_dump_json(exclude_none=True)
         cursor.execute(
             "INSERT INTO outbox (container_id, identity, event) VALUES (?, ?, ?)",
-            (found.container_id, _identity(event), event.model_dump_json(exclude_none=True)),
+            (found.container_id, _identity(event, text), text),
         )
 
 
-def _identity(event: AboutContainer) -> str:
-    return f"{event.container_id}:{event.generation}:{event.number}"
+def _identity(event: AboutContainer, text: str) -> str:
+    """By content too: a journal that was lost may use a number again, and the queue must not take that for a repeat."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{digest}:{event.container_id}:{event.generation}:{event.number}"

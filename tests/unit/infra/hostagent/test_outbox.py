@@ -42,7 +42,8 @@ class Queue:
 
     @property
     def identities(self) -> list[str]:
-        return [identity for _, _, identity in self.sent]
+        """Without the digest of the event: what tells it from every other of this journal."""
+        return [identity.partition(":")[2] for _, _, identity in self.sent]
 
 
 @pytest.fixture
@@ -137,6 +138,7 @@ def test_an_answer_that_was_lost_sends_the_same_identity_again(journal: Journal,
 
     first, *rest = identities(intent, 2)
     assert queue.identities == [first, first, *rest]
+    assert len({identity for _, _, identity in queue.sent}) == 2
 
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("nobody has seen this")])
@@ -201,7 +203,7 @@ def test_a_heartbeat_does_not_wait_behind_events(journal: Journal) -> None:
 
     outbox.send_now(Heartbeat(host_id="host-1", report=a_report()), "host-host-1", "heartbeat:1")
 
-    assert queue.identities == ["heartbeat:1"]
+    assert [identity for _, _, identity in queue.sent] == ["heartbeat:1"]
     assert len(journal.outgoing(10)) == 5
 
 
@@ -213,3 +215,19 @@ def test_a_queue_that_cannot_be_reached_is_unavailable_and_nothing_else() -> Non
 
     with pytest.raises(QueueUnavailable):
         sink.send("{}", "group", "identity")
+
+
+def test_a_number_used_again_by_a_new_journal_is_another_message(tmp_path: Path) -> None:
+    """The control plane may not have kept the last number: what it ignores, it does not count."""
+    intent = accepted(a_spec(number=6), time.time())
+    identities = []
+    for name, message in (("lost", "before"), ("new", "after")):
+        journal = Journal(tmp_path / name, ThreadRuntime())
+        journal.accept(intent)
+        one = telling(Progress, intent, 0.0, stage=Stage.PULLING, progress=20, message=message)
+        journal.advance(intent, [one], expected=[Step.ACCEPTED])
+        identities += [each.identity for each in journal.outgoing(1)]
+        journal.close()
+
+    assert len({identity.rpartition(":")[2] for identity in identities}) == 1
+    assert len(set(identities)) == 2
