@@ -9,13 +9,13 @@ ARGS ?=
 HOSTS ?= 1
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
-WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/deploy
+WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/deploy tests/localstack
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## What can be done here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Python environment, Docker engine and base image, whatever is missing
 	@$(PY) -m infra.ground prepare
@@ -85,6 +85,9 @@ capacity: $(STAMP) ## Write docs/capacity.md from the counts
 apidocs: $(STAMP) ## Write the published API documents from the code
 	@$(PY) -m infra.apidocs
 
+test-localstack: setup ## The store, queue and flow suites on LocalStack, the functions running as its Lambdas
+	@RACES=1 $(PY) -m pytest tests/localstack $(ARGS)
+
 deploy: $(STAMP) ## Deploy or update a stage on AWS and look at it (STAGE=dev)
 	@$(PY) -m infra.aws.deploy up --stage $(STAGE) $(ARGS)
 
@@ -97,6 +100,8 @@ package: $(STAMP) ## One CloudFormation template of everything, in .berth/packag
 lock: ## Lock requirements again, with hashes (needs uv)
 	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-dev.txt
+	@uv pip compile infra/localstack/requirements.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o infra/localstack/requirements.txt
 	@uv pip compile tests/deploy/requirements-audit.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o tests/deploy/requirements-audit.txt
 

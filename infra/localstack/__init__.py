@@ -1,0 +1,1 @@
+"""Berth on LocalStack: a data folder comes in, LocalStack with the application deployed to it goes out."""
