@@ -9,7 +9,7 @@ ARGS ?=
 HOSTS ?= 1
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
-WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/deploy tests/localstack
+WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/figures tests/deploy tests/localstack
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -42,6 +42,9 @@ audit: $(STAMP) ## Compare all that the running `make up` has recorded with what
 
 chaos: setup ## The kill matrix on the real local stack, about half an hour (ARGS="--targets agent --loads creates")
 	@$(PY) -m tests.chaos.matrix $(ARGS)
+
+faults: setup ## Every published figure, some twenty minutes, into docs/reliability.md (ARGS=--quick)
+	@$(PY) -m tests.figures $(if $(ARGS),$(ARGS),--page docs/reliability.md)
 
 test: setup ## Every suite (one of them, or a file: ARGS=tests/flow)
 ifneq ($(strip $(ARGS)),)

@@ -243,12 +243,25 @@ class Auditor:
         host = self._world.hosts.get(record.host_id or "")
         return host is not None and host.weather.dead
 
+    def orphans(self) -> int:
+        """Engine containers that no live record, nor one being deleted, names with their host and generation (I3)."""
+        return sum(not self._explained(*each) for each in self.engine_containers())
+
+    def outliving(self) -> int:
+        """Engine containers that run although the record that names them is in error."""
+        found = ((self.record_of(each.container_id), each) for _, each in self.engine_containers())
+        return sum(record is not None and record.status is Status.ERROR and each.running for record, each in found)
+
+    def _explained(self, host: "SimHost", container: EngineContainer) -> bool:
+        record = self.record_of(container.container_id)
+        wanted = record is not None and record.status in LIVE | {Status.DELETING}
+        return wanted and (record.host_id, record.generation) == (host.id, container.generation)
+
     def _strays(self) -> list[tuple[str, str]]:
         found = []
         for host, container in self.engine_containers():
             record = self.record_of(container.container_id)
-            wanted = record is not None and record.status in LIVE | {Status.DELETING}
-            if not wanted or record is None or (record.host_id, record.generation) != (host.id, container.generation):
+            if record is None or not self._explained(host, container):
                 status = record.status if record else "unknown"
                 found.append(
                     ("I3", f"{container.container_id} ({status}) generation {container.generation} on {host.id}")

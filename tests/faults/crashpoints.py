@@ -29,6 +29,7 @@ SETUP_SECONDS = 12.0
 QUIET_SECONDS = 4.0
 LONGEST_SECONDS = 900.0
 RESTART_SECONDS = 2.0
+ORPHAN_LOOK_SECONDS = 60.0
 
 ENDED = (Status.ERROR, Status.DELETED)
 
@@ -180,6 +181,8 @@ class Case:
     healed_after: float = 0.0
     trace: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    orphans: int = 0
+    """Engine containers that nothing explained `ORPHAN_LOOK_SECONDS` after the fault (0 if all was quiet before)."""
 
     def __str__(self) -> str:
         return f"{self.flow.name}: {self.call} (call {self.at}) {self.kind.value}: {self.violation}"
@@ -211,6 +214,8 @@ def run_case(
 
 def _run(case: Case, plan: NoFaults, parts: Parts | None, traced: bool = False) -> Case:
     stage = Stage(plan, parts, traced)
+    if isinstance(plan, OneFault):
+        plan.struck = lambda: _look_later(stage.world, case)
     try:
         case.healed_after = _play(stage, case.flow, plan)
         case.status = stage.status
@@ -224,6 +229,13 @@ def _run(case: Case, plan: NoFaults, parts: Parts | None, traced: bool = False) 
         case.tally = stage.world.auditor.tally
         case.tally.calls = stage.world.wire.calls
     return case
+
+
+def _look_later(world: SimWorld, case: Case) -> None:
+    def look() -> None:
+        case.orphans = world.auditor.orphans()
+
+    world.scheduler.call_at(world.scheduler.now + ORPHAN_LOOK_SECONDS, look)
 
 
 def _play(stage: Stage, flow: Flow, plan: NoFaults) -> float:

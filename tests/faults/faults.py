@@ -1,6 +1,7 @@
 """What can go wrong at a door, and when it does: a call comes in, the fault that befalls it goes out."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -51,12 +52,15 @@ class OneFault(NoFaults):
 
     at: int = 0
     kind: Fault = Fault.ERROR
+    struck: Callable[[], None] = lambda: None
+    """Called when it does."""
 
     def fault(self, call: str) -> Fault | None:
         super().fault(call)
         if not self.armed or len(self.calls) - 1 != self.at:
             return None
         self.armed = False
+        self.struck()
         return self.kind
 
 
