@@ -75,6 +75,9 @@ crashpoints: $(STAMP) ## Every call of every flow with every fault
 ablate: $(STAMP) ## Each mechanism taken away in turn: the suite must notice
 	@$(PY) -m tests.faults ablate
 
+bench: $(STAMP) ## Benchmarks, written to docs/benchmarks.md (ARGS="--rounds 25")
+	@$(PY) -m tests.bench $(ARGS)
+
 check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .

@@ -27,16 +27,25 @@ def add_bytecode(archive: Path) -> int:
     Unchecked, since times in the archive are no times; the same sources give the same archive.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(archive) as source:
-            source.extractall(folder)
+        entries = _sources(archive, Path(folder))
         modules = sorted(Path(folder).rglob("*.py"))
         compiled = [made for made in (_compiled(each, Path(folder)) for each in modules) if made is not None]
-        with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as target:
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+            for entry, content in entries:
+                target.writestr(entry, content, zipfile.ZIP_DEFLATED)
             for path in compiled:
                 entry = zipfile.ZipInfo(str(path.relative_to(folder)), _AT)
                 entry.external_attr = 0o644 << 16
                 target.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return len(compiled)
+
+
+def _sources(archive: Path, folder: Path) -> list[tuple[zipfile.ZipInfo, bytes]]:
+    """Everything but bytecode, which a working tree may have left of other code; also extracted to the folder."""
+    with zipfile.ZipFile(archive) as source:
+        kept = [entry for entry in source.infolist() if not entry.filename.endswith(".pyc")]
+        source.extractall(folder, members=kept)
+        return [(entry, source.read(entry)) for entry in kept]
 
 
 def _compiled(module: Path, root: Path) -> Path | None:
