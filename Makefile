@@ -103,13 +103,15 @@ destroy: $(STAMP) ## Delete a stage with all its data (STAGE=dev CONFIRM=dev)
 package: $(STAMP) ## One CloudFormation template of everything, in .berth/package (STAGE=dev)
 	@$(PY) -m infra.aws.package --stage $(STAGE) --out .berth/package/$(STAGE)
 
+LOCK := uv pip compile --generate-hashes --python-version 3.11 --exclude-newer "7 days" --no-emit-index-url \
+	--no-emit-find-links --no-header --quiet
+
 lock: ## Lock requirements again, with hashes (needs uv)
-	@uv pip compile requirements-dev.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
-		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements-dev.txt
-	@uv pip compile infra/localstack/requirements.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
-		--no-emit-index-url --no-emit-find-links --no-header --quiet -o infra/localstack/requirements.txt
-	@uv pip compile tests/deploy/requirements-audit.in --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
-		--no-emit-index-url --no-emit-find-links --no-header --quiet -o tests/deploy/requirements-audit.txt
+	@$(LOCK) requirements-dev.in -o requirements-dev.txt
+	@$(LOCK) requirements.in --constraints requirements-dev.txt -o requirements.txt
+	@$(LOCK) infra/hostagent/requirements.in --constraints requirements-dev.txt -o infra/hostagent/requirements.txt
+	@$(LOCK) infra/localstack/requirements.in -o infra/localstack/requirements.txt
+	@$(LOCK) tests/deploy/requirements-audit.in -o tests/deploy/requirements-audit.txt
 
 clean: ## Stop a private engine left over and remove what set-up and runs have made
 	@if [ -x $(PY) ]; then $(PY) -m infra.ground clean; fi

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -24,6 +25,7 @@ from infra.aws.hosts.bundle import Bundle, build
 from infra.aws.parameters import StageParameters
 from infra.aws.smoke import Smoke
 from infra.aws.stack import CloudStack
+from infra.aws.wheels import locked_wheels, only_from
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = PROJECT / "infra/aws/stack.json"
@@ -73,7 +75,7 @@ class Deployment:
         self.parameters.ensure_keys()
         first = not self.parameters.restore_state(self.state_file)
         self.say("functions and APIs (chalice deploy)")
-        self._chalice("deploy")
+        self._chalice("deploy", only_from(locked_wheels(self.project / "requirements.txt")))
         self.parameters.keep_state(self.state_file)
         deployed = Deployed(json.loads(self.state_file.read_text())["resources"])
         self.say("gateway responses, throttles, queue mappings")
@@ -141,8 +143,8 @@ class Deployment:
                 continue
             dynamodb.get_waiter("table_not_exists").wait(TableName=table)
 
-    def _chalice(self, verb: str) -> None:
-        environment = {**os.environ, "AWS_DEFAULT_REGION": self.session.region_name}
+    def _chalice(self, verb: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
+        environment = {**os.environ, "AWS_DEFAULT_REGION": self.session.region_name, **more}
         self._run([*self.chalice, verb, "--stage", self.stage], environment, self.project)
 
     @staticmethod

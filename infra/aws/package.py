@@ -15,7 +15,9 @@ import zipfile
 from pathlib import Path
 
 from infra.aws.deploy import CHALICE, PROJECT
+from infra.aws.errors import DeployError
 from infra.aws.template import MERGE
+from infra.aws.wheels import locked_wheels, only_from
 
 ARCHIVES = ("deployment.zip", "layer-deployment.zip")
 _AT = (1980, 1, 1, 0, 0, 0)
@@ -67,7 +69,8 @@ def _compiled(module: Path, root: Path) -> Path | None:
 def package(stage: str, out: Path) -> int:
     """Write template and archives; the number of modules compiled."""
     command = [*CHALICE, "package", "--stage", stage, "--merge-template", str(MERGE), str(out.resolve())]
-    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
+    wheels = only_from(locked_wheels(PROJECT / "requirements.txt"))
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ, **wheels}
     subprocess.run(command, cwd=PROJECT, env=environment, check=True)
     return sum(add_bytecode(out / name) for name in ARCHIVES)
 
@@ -81,6 +84,9 @@ def main() -> int:
         compiled = package(parsed.stage, parsed.out)
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"error: chalice package failed ({error.returncode})\n")
+        return 1
+    except DeployError as error:
+        sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{parsed.out}: sam.json and its archives, {compiled} modules compiled\n")
     return 0

@@ -1,4 +1,4 @@
-"""The agent's bundle: our sources and a requirements file come in, an archive with all a host runs goes out.
+"""The agent's bundle: our sources and the agent's lock come in, an archive with all a host runs goes out.
 
 Everything but the engine is in it, so that a new host asks no package index.
 """
@@ -58,7 +58,7 @@ def _install(target: Path) -> None:
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
         "--target", str(target), "--platform", PLATFORM, "--python-version", PYTHON, "--implementation", "cp",
-        "--only-binary=:all:", "-r", str(PROJECT / "infra/hostagent/requirements.txt"),
+        "--only-binary=:all:", "--require-hashes", "--no-deps", "-r", str(PROJECT / "infra/hostagent/requirements.txt"),
     ]  # fmt: skip
     subprocess.run(command, check=True)
 
