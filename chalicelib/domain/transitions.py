@@ -192,17 +192,25 @@ def _failed(draft: _Draft, event: Failed) -> _Draft | Ignored:
 def _stopped(draft: _Draft, event: Stopped) -> _Draft | Ignored:
     """A host that is lost has confirmed nothing: when it is back, what is pending is still asked of it.
 
-    One whose engine failed has answered, whatever was asked for.
+    One whose engine failed has answered, whatever was asked for. And what was lost with its host, and has ended there,
+    has stopped for that reason: no older inventory can say any more that it runs.
     """
     failed = event.cause.code is Code.ENGINE_ERROR
     answers = tuple(Verb) if failed else (Verb.STOP,)
-    confirmed = event.cause.code is not Code.HOST_LOST and draft.confirm(*answers)
-    if not draft.may(Status.STOPPED):
+    by_host = event.cause.code is not Code.HOST_LOST
+    confirmed = by_host and draft.confirm(*answers)
+    if not draft.may(Status.STOPPED) and not (by_host and _lost(draft.before)):
         return _still_stopped(draft, event, failed=failed) if confirmed else Ignored("cannot stop from here")
     draft.set(status=Status.STOPPED, stopped_because=event.cause)
     draft.rest()
     draft.follow()
     return draft.frame("stopped", _ended_item(event))
+
+
+def _lost(container: Container) -> bool:
+    """Whether it was stopped because its host fell silent, whatever became of it there."""
+    because = container.stopped_because
+    return container.status is Status.STOPPED and because is not None and because.code is Code.HOST_LOST
 
 
 def _still_stopped(draft: _Draft, event: Stopped, *, failed: bool) -> _Draft:

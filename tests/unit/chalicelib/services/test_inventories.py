@@ -204,3 +204,17 @@ def test_what_stopped_for_another_reason_or_does_not_run_stays_stopped(code: Cod
     tell(world, held(container.id).model_copy(update=changes))
 
     assert again(world, container).status is Status.STOPPED
+
+
+def test_an_inventory_that_comes_late_does_not_revive_what_has_ended_since() -> None:
+    world = World()
+    container = running(world)
+    world.from_control_plane(lost_running(container, NOW))
+    world.from_host(Stopped(**about(container, 9), cause=a_cause(Code.EXITED)))
+
+    tell(world, held(container.id))
+
+    now = again(world, container)
+    assert (now.status, now.number) == (Status.STOPPED, 9)
+    assert now.stopped_because is not None
+    assert now.stopped_because.code is Code.EXITED
