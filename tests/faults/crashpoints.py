@@ -28,7 +28,6 @@ from tests.faults.world import Parts, SimWorld
 SETUP_SECONDS = 12.0
 QUIET_SECONDS = 4.0
 LONGEST_SECONDS = 900.0
-RESTART_SECONDS = 2.0
 ORPHAN_LOOK_SECONDS = 60.0
 
 ENDED = (Status.ERROR, Status.DELETED)
@@ -242,7 +241,6 @@ def _play(stage: Stage, flow: Flow, plan: NoFaults) -> float:
     """Set up, act, and let it recover; the seconds that took."""
     world = stage.world
     world.begin()
-    world.run("init", lambda: _start_agents_again(world))
     _advance(world, world.scheduler.now + 2.0)
     if flow.name != "connect":
         world.run("connect", lambda: _connect(stage))
@@ -282,14 +280,6 @@ def _quiet(world: SimWorld) -> bool:
     """Whether no message about a container is on its way."""
     waiting = [*world.commands.waiting(), *world.events.waiting()]
     return not [message for message in waiting if not message.group.startswith("host-")]
-
-
-def _start_agents_again(world: SimWorld) -> None:
-    """As systemd does."""
-    while True:
-        world.scheduler.pause(RESTART_SECONDS)
-        for host in world.hosts.values():
-            host.begin()
 
 
 def _ask(stage: Stage) -> None:

@@ -102,6 +102,8 @@ class SimHost:
         self.keeper: Keeper | None = None
         self.up_since = 0.0
         self.forgetful = False
+        self.held_down = False
+        """While true, nobody starts the agent again but the weather that ended it."""
 
     @property
     def up(self) -> bool:
@@ -113,6 +115,7 @@ class SimHost:
         if self.weather.dead or self.process.alive:
             return
         scheduler = self.wire.scheduler
+        self.held_down = False
         self.process = Process(f"{self.id}.{len(self.processes) + 1}")
         self.processes.append(self.process)
         self.up_since = scheduler.now
@@ -121,8 +124,9 @@ class SimHost:
         self.keeper = None
         scheduler.spawn(self.process, f"{self.process.name}/start", lambda: agent.start(self))
 
-    def kill(self) -> None:
+    def kill(self, *, held_down: bool = False) -> None:
         """The agent's process dies."""
+        self.held_down = held_down
         self.wire.scheduler.kill(self.process)
         self.keeper = None
 

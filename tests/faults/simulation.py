@@ -15,6 +15,7 @@ from chalicelib.contract.statuses import Status
 from chalicelib.domain.changes import Changes
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body
+from infra.hostagent.intents import Step
 from tests.builders import NOW, a_caller, about
 from tests.fakes.fifo import Delivery
 from tests.fakes.world import HOST_KEY
@@ -259,7 +260,7 @@ class Story:
         self.world.scheduler.call_at(self.world.scheduler.now + seconds, undo)
 
     def _restart_agent(self, host: SimHost) -> None:
-        host.kill()
+        host.kill(held_down=True)
         self._for(self.chance.choice((1.0, 5.0, 40.0)), host.begin)
 
     def _journal_lost(self, host: SimHost) -> None:
@@ -267,14 +268,16 @@ class Story:
         since the new journal numbers on from what the control plane has heard of.
         """
         waiting = [message for message in self.world.events.waiting() if not message.group.startswith("host-")]
-        if waiting or host.peek().outgoing(1):
+        ready = {intent.container_id for intent in host.peek().intents() if intent.step is Step.READY}
+        there = {container.container_id for _, container in host.engine.rows.values()}
+        if waiting or host.peek().outgoing(1) or not ready <= there:
             return
         self.world.auditor.unruly = True
         host.lose_journal()
         self._for(5.0, host.begin)
 
     def _drain(self, host: SimHost) -> None:
-        host.kill()
+        host.kill(held_down=True)
         self.world.scheduler.pause(1.0)
         host.begin(draining=True)
         self._for(self.chance.uniform(20, 60), lambda: self._undrain(host))

@@ -52,6 +52,7 @@ from tests.faults.scheduler import Process, Scheduler, SimFlag, Task
 VISIBILITY_SECONDS, MAX_RECEIVES = 60.0, 10
 FUNCTION_SECONDS, SWEEP_SECONDS, SWEEP_EVERY = 30.0, 55.0, 60.0
 LEASES_SECONDS = 40.0
+RESTART_SECONDS = 2.0
 
 CONTROL_PUBLIC, HOST_PUBLIC = public_key_of(CONTROL_KEY), public_key_of(HOST_KEY)
 
@@ -185,6 +186,7 @@ class SimWorld:
         self._run("pump commands", lambda: self._pump(self.commands, "provision", self._provision))
         self._run("pump events", lambda: self._pump(self.events, "status", self._status))
         self._run("schedule", self._schedule)
+        self._run("init", self._start_agents_again)
 
     def _run(self, name: str, work: Callable[[], Any]) -> Task:
         """A task of the world itself, which never dies."""
@@ -215,6 +217,14 @@ class SimWorld:
 
         self.scheduler.call_at(self.scheduler.now + seconds, end)
         return task
+
+    def _start_agents_again(self) -> None:
+        """As systemd does."""
+        while True:
+            self.scheduler.pause(RESTART_SECONDS)
+            for host in self.hosts.values():
+                if not host.held_down:
+                    host.begin()
 
     def _schedule(self) -> None:
         while True:
