@@ -16,10 +16,10 @@ from tests.aws import LOCALSTACK, ROOT
 
 SUITES = {
     "test_fifo": 14,
-    "test_dead_letters": 4,
-    "test_doors": 4,
+    "test_dead_letters": 3,
+    "test_doors": 20,
     "test_parameters": 2,
-    "test_rates": 5,
+    "test_rates": 3,
     "test_other_stores": 15,
     "test_container_store": 30,
 }

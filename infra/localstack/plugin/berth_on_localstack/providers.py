@@ -77,6 +77,11 @@ def _deployed(_context: RequestContext, _request: Any) -> dict[str, Any]:
     return {"DeploymentId": uuid.uuid4().hex[:10], "DeploymentStatus": "DEPLOYED", "CreatedDate": datetime.now(UTC)}
 
 
+def _updated(_context: RequestContext, request: Any) -> dict[str, Any]:
+    """Nor can it change their stages: throttles are taken and forgotten."""
+    return {"StageName": request["StageName"], "DefaultRouteSettings": request.get("DefaultRouteSettings", {})}
+
+
 @aws_provider(api="dynamodb", name="moto")
 def dynamodb() -> Service:
     return _service("dynamodb", _to_moto_alone, {"TransactWriteItems": Transactions().write})
@@ -90,4 +95,4 @@ def dynamodbstreams() -> Service:
 @aws_provider(api="apigatewayv2", name="default")
 def apigatewayv2() -> Service:
     """Records alone: nobody can connect to an API that it knows."""
-    return _service("apigatewayv2", _to_moto, {"CreateDeployment": _deployed})
+    return _service("apigatewayv2", _to_moto, {"CreateDeployment": _deployed, "UpdateStage": _updated})

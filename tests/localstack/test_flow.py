@@ -1,0 +1,94 @@
+"""One container from POST to gone: REST, queues and functions are LocalStack's, the agent works on a real engine."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+from infra.ground.engine import Engine
+from infra.local.background import in_thread
+from infra.local.hosts import LocalHost
+from infra.localstack.application import Application, deploy
+from infra.localstack.host import open_host, operator
+from infra.localstack.server import Localstack
+from tests.engines import DATA, say
+
+PATIENCE_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def application(localstack: Localstack) -> Application:
+    return deploy(localstack, DATA / "localstack-project", say)
+
+
+@pytest.fixture(scope="module")
+def host(application: Application, engine: Engine) -> Iterator[LocalHost]:
+    quick = ("--look-seconds", "1", "--heartbeat-seconds", "2")
+    with in_thread(lambda: open_host(application, engine, DATA / "localstack-host", *quick)) as running:
+        yield running
+
+
+def _until(what: str, look: Callable[[], Any]) -> Any:
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"it never came to this: {what}")
+
+
+def test_from_post_to_gone(application: Application, host: LocalHost) -> None:
+    token = operator(application, "create-user", "--tier", "pro")["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=application.url, headers=headers, timeout=60, trust_env=False) as api:
+        created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256, "name": "there"})
+        assert created.status_code == 202, created.text
+        path = f"/containers/{created.json()['id']}"
+
+        def running() -> Any:
+            item = api.get(path).json()
+            return item if item["status"] in ("running", "error") else None
+
+        item = _until("running", running)
+        assert item["status"] == "running", item
+        with contextlib.closing(host.engine.client()) as client:
+            assert client.containers.get(item["container_id"]).status == "running"
+            stages = [each["container"].get("stage") for each in api.get(f"{path}/events").json()["events"]]
+            assert next(filter(None, stages)) == "validating"
+            assert "ready" in stages
+
+            assert api.delete(path).status_code == 200
+            assert api.get(path).status_code == 404
+            _until("gone", lambda: not _exists(client, item["container_id"]))
+
+
+def _exists(client: Any, engine_id: str) -> bool:
+    try:
+        client.containers.get(engine_id)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
+def test_the_functions_are_lambdas_that_read_their_queues(application: Application) -> None:
+    functions = application.localstack.client("lambda")
+
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+
+    assert {each["FunctionName"] for each in functions.list_functions()["Functions"]} >= {
+        "berth-dev",
+        "berth-dev-status",
+    }
+    assert {each["EventSourceArn"].rpartition(":")[2] for each in mappings} == {
+        f"berth-dev-{name}.fifo" for name in ("commands", "events", "enrolments")
+    }
+
+
+def test_who_has_no_token_is_refused_by_the_function(application: Application) -> None:
+    answer = httpx.get(f"{application.url}/containers", timeout=60, trust_env=False)
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
