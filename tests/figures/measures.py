@@ -75,7 +75,7 @@ class Size:
 def full(minutes: float) -> Size:
     """What docs/reliability.md reports."""
     return Size(
-        quick=False, lost_answers=1000, cut_answers=300, crash_stride=1, killed_seeds=200, weather_seeds=200,
+        quick=False, lost_answers=1000, cut_answers=200, crash_stride=1, killed_seeds=200, weather_seeds=200,
         follower_frames=100_000, races=125, http_races=30, others=42, each=50, round_size=60,
         minutes=minutes, wait_seconds=60.0,
     )  # fmt: skip
