@@ -78,12 +78,13 @@ ablate: $(STAMP) ## Each mechanism taken away in turn: the suite must notice
 bench: $(STAMP) ## Benchmarks, written to docs/benchmarks.md (ARGS="--rounds 25")
 	@$(PY) -m tests.bench $(ARGS)
 
-check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents
+check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents, packages
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m infra.apidocs --check
+	@$(PY) -m infra.supply
 
 capacity: $(STAMP) ## Write docs/capacity.md from the counts
 	@$(PY) -m infra.aws.capacity

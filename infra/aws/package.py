@@ -1,4 +1,4 @@
-"""`python -m infra.aws.package --stage prod --out DIR`: one template and its archives, ready for CloudFormation.
+"""`python -m infra.aws.package --stage prod --out DIR`: one template with archives and bills of materials comes out.
 
 It is what `chalice package --merge-template infra/aws/merge.json` writes, with bytecode beside every source: Lambda
 cannot keep what it compiles, and would compile everything at each cold start.
@@ -18,6 +18,7 @@ from infra.aws.deploy import CHALICE, PROJECT
 from infra.aws.errors import DeployError
 from infra.aws.template import MERGE
 from infra.aws.wheels import locked_wheels, only_from
+from infra.supply.sbom import write_boms
 
 ARCHIVES = ("deployment.zip", "layer-deployment.zip")
 _AT = (1980, 1, 1, 0, 0, 0)
@@ -72,6 +73,7 @@ def package(stage: str, out: Path) -> int:
     wheels = only_from(locked_wheels(PROJECT / "requirements.txt"))
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ, **wheels}
     subprocess.run(command, cwd=PROJECT, env=environment, check=True)
+    write_boms(out)
     return sum(add_bytecode(out / name) for name in ARCHIVES)
 
 
@@ -88,7 +90,7 @@ def main() -> int:
     except DeployError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    sys.stdout.write(f"{parsed.out}: sam.json and its archives, {compiled} modules compiled\n")
+    sys.stdout.write(f"{parsed.out}: sam.json, its archives and bills of materials, {compiled} modules compiled\n")
     return 0
 
 
