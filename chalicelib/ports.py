@@ -124,7 +124,10 @@ class HostStore(Protocol):
         """The host, or NotFound."""
 
     def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
-        """Renew the lease and keep the report; NotFound when it is not enrolled."""
+        """Renew the lease and keep the report; NotFound when it is not enrolled.
+
+        Nothing when a later beat is known: one that was held up in the queue renews nothing.
+        """
 
     def drain(self, host_id: str, draining: bool) -> None:
         """Take no more containers there, or take them again; NotFound when it is not enrolled."""

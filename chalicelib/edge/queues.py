@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from chalice.app import SQSEvent, SQSRecord
@@ -46,16 +47,26 @@ def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery,
     for record in event:
         metrics.measure("QueueAge", _age(record), "Seconds", queue="events")
         try:
-            _once(record, redelivery, lambda body, _count: status.record(body))
+            _once(record, redelivery, _recording(status, _sent_at(record)))
         except UntrustedEvent as error:
             metrics.count("EventsDropped", reason="untrusted")
             log.error("event refused", extra={"reason": str(error), "message_id": record.to_dict()["messageId"]})
 
 
+def _recording(status: StatusWriter, sent_at: datetime | None) -> Callable[[str, int], None]:
+    return lambda body, _count: status.record(body, sent_at)
+
+
+def _sent_at(record: SQSRecord) -> datetime | None:
+    """When the queue took it, by the queue's clock, if it says so."""
+    sent = int(record.to_dict()["attributes"].get("SentTimestamp", 0)) / 1000
+    return datetime.fromtimestamp(sent, UTC) if sent else None
+
+
 def _age(record: SQSRecord) -> float:
     """Seconds since it was sent, at its first delivery or a later one."""
-    sent = int(record.to_dict()["attributes"].get("SentTimestamp", 0)) / 1000
-    return max(0.0, time.time() - sent) if sent else 0.0
+    sent = _sent_at(record)
+    return max(0.0, time.time() - sent.timestamp()) if sent else 0.0
 
 
 def enrol_hosts(event: SQSEvent, enrolments: Enrolments, redelivery: Redelivery) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from chalicelib.contract.events import AboutContainer, Event, Heartbeat, Inventory, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
@@ -36,19 +37,22 @@ class StatusWriter:
     clock: Clock
     metrics: Metrics = UNMEASURED
 
-    def record(self, body: str) -> None:
-        """Take one queue body. UntrustedEvent for a forged one, RetryLater when it must come again."""
+    def record(self, body: str, sent_at: datetime | None = None) -> None:
+        """Take one queue body. UntrustedEvent for a forged one, RetryLater when it must come again.
+
+        `sent_at` is when the queue took it, by the queue's clock; None = now.
+        """
         try:
             envelope = parse_envelope(body)
         except BadSignature as error:
             raise UntrustedEvent(str(error)) from error
         event = self.keyring.open(envelope)
         with bound(trace=event.trace, event=event.kind, signer=envelope.signer):
-            self._take(event, envelope.signer)
+            self._take(event, envelope.signer, sent_at)
 
-    def _take(self, event: Event, signer: str) -> None:
+    def _take(self, event: Event, signer: str, sent_at: datetime | None) -> None:
         if isinstance(event, Heartbeat):
-            self._heartbeat(event, signer)
+            self._heartbeat(event, signer, sent_at)
         elif isinstance(event, ListRequested):
             self._list(event, signer)
         elif isinstance(event, Inventory):
@@ -57,10 +61,11 @@ class StatusWriter:
             with bound(container=event.container_id):
                 self._about_container(event, signer)
 
-    def _heartbeat(self, event: Heartbeat, signer: str) -> None:
+    def _heartbeat(self, event: Heartbeat, signer: str, sent_at: datetime | None) -> None:
+        """A beat that was held up proves that its host lived when it was sent, and no later."""
         if signer != event.host_id:
             raise UntrustedEvent("a host may only speak for itself")
-        self.hosts.heartbeat(event.host_id, brief(event.report), self.clock.now())
+        self.hosts.heartbeat(event.host_id, brief(event.report), sent_at or self.clock.now())
 
     def _inventory(self, event: Inventory, signer: str) -> None:
         if signer != event.host_id:

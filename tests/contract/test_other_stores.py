@@ -70,6 +70,16 @@ def test_a_host_that_was_not_enrolled_cannot_report(hosts: HostStore) -> None:
         hosts.get("stranger")
 
 
+def test_a_beat_that_was_held_up_changes_nothing(hosts: HostStore) -> None:
+    hosts.enrol("host-late", "key")
+    hosts.heartbeat("host-late", a_report(containers=2), NOW)
+
+    hosts.heartbeat("host-late", a_report(containers=1), NOW - timedelta(seconds=30))
+
+    assert hosts.get("host-late").received_at == NOW
+    assert hosts.get("host-late").report == a_report(containers=2)
+
+
 def test_a_new_key_replaces_the_old_and_the_rest_stays(hosts: HostStore) -> None:
     hosts.enrol("host-key", "old")
     hosts.heartbeat("host-key", a_report(), NOW)

@@ -47,8 +47,9 @@ class MemoryHosts:
 
     def heartbeat(self, host_id: str, report: HostReport, received_at: datetime) -> None:
         with self.lock:
-            changes = {"report": report, "received_at": received_at}
-            self.rows[host_id] = self.get(host_id).model_copy(update=changes)
+            known = self.get(host_id)
+            if known.received_at is None or known.received_at <= received_at:
+                self.rows[host_id] = known.model_copy(update={"report": report, "received_at": received_at})
 
     def drain(self, host_id: str, draining: bool) -> None:
         with self.lock:

@@ -218,7 +218,7 @@ class SimAgent:
         host_id = self._host.id
         try:
             identity = f"heartbeat:{host_id}:{self._scheduler.now:.6f}"
-            self._outbox.send_now(Heartbeat(host_id=host_id, report=self._report()), f"host-{host_id}", identity)
+            self._outbox.send_now(Heartbeat(host_id=host_id, report=self._report()), identity, identity)
         except QueueUnavailable:
             return
         heard, self._heard_at = self._heard_at, self._scheduler.now

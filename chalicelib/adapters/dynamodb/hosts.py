@@ -55,18 +55,23 @@ class DynamoHosts:
             ":at": received_at,
             ":placeable": report.engine_up and not report.draining,
         }
-        self._change(
-            host_id, "SET report = :report, received_at = :at, placeable = :placeable, state_shard = :shard", values
-        )
+        beat = "SET report = :report, received_at = :at, placeable = :placeable, state_shard = :shard"
+        newer = "attribute_not_exists(received_at) OR received_at <= :at"
+        try:
+            self._change(host_id, beat, values, newer)
+        except NotFound:
+            self.get(host_id)
 
-    def _change(self, host_id: str, expression: str, values: Mapping[str, Any]) -> None:
+    def _change(self, host_id: str, expression: str, values: Mapping[str, Any], condition: str = "") -> None:
+        """NotFound when it is not enrolled, or the further condition does not hold."""
+        enrolled = "attribute_exists(host_id)"
         try:
             call(
                 lambda: self._client.update_item(
                     TableName=self._table,
                     Key=to_item({"host_id": host_id}),
                     UpdateExpression=expression,
-                    ConditionExpression="attribute_exists(host_id)",
+                    ConditionExpression=f"{enrolled} AND ({condition})" if condition else enrolled,
                     ExpressionAttributeValues=to_item(values),
                 )
             )
