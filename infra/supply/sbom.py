@@ -1,5 +1,6 @@
 """Bills of materials: a lock comes in, CycloneDX JSON of what is shipped goes out, always the same text."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,5 +28,7 @@ def _write(requirements: str, target: Path) -> Path:
         asked.write(requirements)
         asked.flush()
         options = ["--pyproject", str(PROJECT_FILE), "--output-reproducible", "--spec-version", "1.6", "--of", "JSON"]
-        subprocess.run([PROGRAM, "requirements", asked.name, *options, "-o", str(target)], check=True)
+        # it warns that a flat list shows no dependencies between packages: locks are flat
+        quiet = {**os.environ, "PYTHONWARNINGS": "ignore::UserWarning"}
+        subprocess.run([PROGRAM, "requirements", asked.name, *options, "-o", str(target)], env=quiet, check=True)
     return target
