@@ -262,7 +262,7 @@ class DeadLetters(Protocol):
     """Messages that were given up."""
 
     def waiting(self, queue: str) -> int:
-        """How many of `commands` or `events` wait for an operator, about; Busy when nobody knows."""
+        """How many of `commands`, `enrolments` or `events` wait for an operator, about; Busy when nobody knows."""
 
 
 class Clock(Protocol):

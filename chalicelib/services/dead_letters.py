@@ -1,4 +1,4 @@
-"""Messages given up: both queues of them come in, how many wait goes out as measurements."""
+"""Messages given up: the queues of them come in, how many wait goes out as measurements."""
 
 import logging
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from chalicelib.ports import DeadLetters, Metrics
 
 log = logging.getLogger("berth.dead_letters")
 
-QUEUES = ("commands", "events")
+QUEUES = ("commands", "enrolments", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class DeadLetterWatch:
     metrics: Metrics
 
     def run(self) -> None:
-        """Measure both; what cannot be read is left out this time."""
+        """Measure each; what cannot be read is left out this time."""
         for queue in QUEUES:
             try:
                 waiting = self.dead_letters.waiting(queue)

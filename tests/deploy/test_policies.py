@@ -28,7 +28,7 @@ RARELY = {
     **{
         Call("sweep", f"sqs:{verb}", f"berth-local-{queue}-dead.fifo"): "dead letters are counted"
         for verb in ("GetQueueUrl", "GetQueueAttributes")
-        for queue in ("commands", "events")
+        for queue in ("commands", "enrolments", "events")
     },
 }
 

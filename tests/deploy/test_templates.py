@@ -189,6 +189,7 @@ def test_someone_is_told_when_messages_die_or_wait_and_when_the_sweeper_stops(pa
 
     assert {(each["MetricName"], each["Dimensions"][0]["Value"]["Fn::Sub"]) for each in alarms.values()} >= {
         ("ApproximateNumberOfMessagesVisible", "${Prefix}-commands-dead.fifo"),
+        ("ApproximateNumberOfMessagesVisible", "${Prefix}-enrolments-dead.fifo"),
         ("ApproximateNumberOfMessagesVisible", "${Prefix}-events-dead.fifo"),
         ("ApproximateAgeOfOldestMessage", "${Prefix}-commands.fifo"),
         ("ApproximateAgeOfOldestMessage", "${Prefix}-events.fifo"),

@@ -124,7 +124,7 @@ class Waiting:
 def test_dead_letters_are_measured_and_a_queue_that_does_not_answer_is_left_out(metrics: MemoryMetrics) -> None:
     DeadLetterWatch(Waiting(), metrics).run()
 
-    assert metrics.measures == {"DeadLetters queue=events": [3]}
+    assert metrics.measures == {"DeadLetters queue=enrolments": [3], "DeadLetters queue=events": [3]}
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
