@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.locked
 ARGS ?=
 HOSTS ?= 1
+CLOUD ?= local
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
 WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/figures tests/deploy tests/localstack
@@ -34,8 +35,8 @@ $(STAMP): requirements-dev.txt
 demo: setup ## One container from POST to gone, on a real engine, before your eyes
 	@$(PY) -m infra.local demo $(ARGS)
 
-up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080")
-	@$(PY) -m infra.local up --hosts $(HOSTS) $(ARGS)
+up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080"), or CLOUD=localstack
+	@$(PY) -m infra.$(CLOUD) up $(if $(filter local,$(CLOUD)),--hosts $(HOSTS)) $(ARGS)
 
 audit: $(STAMP) ## Compare all that the running `make up` has recorded with what runs (ARGS=--repair)
 	@$(PY) -m infra.local audit $(ARGS)

@@ -1,6 +1,7 @@
 """One container from POST to gone: REST, queues and functions are LocalStack's, the agent works on a real engine."""
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 import docker
 import httpx
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from infra.ground.engine import Engine
 from infra.local.background import in_thread
+from infra.local.cloud import free_port
 from infra.local.hosts import LocalHost
 from infra.localstack.application import Application, deploy
+from infra.localstack.gateway import open_gateway
 from infra.localstack.host import open_host, operator
 from infra.localstack.server import Localstack
 from tests.engines import DATA, say
@@ -26,7 +30,14 @@ def application(localstack: Localstack) -> Application:
 
 
 @pytest.fixture(scope="module")
-def host(application: Application, engine: Engine) -> Iterator[LocalHost]:
+def url(application: Application) -> Iterator[str]:
+    with in_thread(lambda: open_gateway(application, free_port(0, "--port"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def host(application: Application, engine: Engine, url: str) -> Iterator[LocalHost]:
+    """Heard of after functions know where `@connections` is: they ask once per process."""
     quick = ("--look-seconds", "1", "--heartbeat-seconds", "2")
     with in_thread(lambda: open_host(application, engine, DATA / "localstack-host", *quick)) as running:
         yield running
@@ -92,3 +103,28 @@ def test_who_has_no_token_is_refused_by_the_function(application: Application) -
     answer = httpx.get(f"{application.url}/containers", timeout=60, trust_env=False)
 
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
+
+
+def test_frames_of_a_life_come_over_our_gateway(application: Application, host: LocalHost, url: str) -> None:
+    headers = {"Authorization": f"Bearer {operator(application, 'create-user', '--tier', 'pro')['token']}"}
+    socket_url = url.replace("http", "ws", 1)
+    with (
+        httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as api,
+        connect(socket_url, additional_headers=headers, proxy=None, open_timeout=60) as socket,
+    ):
+        assert _frame(socket)["type"] == "list"
+        created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256})
+        assert created.status_code == 202, created.text
+        heard = [_frame(socket)]
+        while heard[-1]["type"] != "updated":
+            heard.append(_frame(socket))
+        assert api.delete(f"/containers/{created.json()['id']}").status_code == 200
+        gone = _frame(socket)
+
+    assert heard[-1]["container"]["status"] == "running"
+    assert [each["seq"] for each in [*heard, gone]] == list(range(1, len(heard) + 2))
+    assert gone["type"] == "deleted"
+
+
+def _frame(socket: ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(socket.recv(timeout=PATIENCE_SECONDS)))
