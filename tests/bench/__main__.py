@@ -52,7 +52,8 @@ def _show(console: Console, rows: list[Row], sizes: Sizes) -> None:
 
 def _page(rows: list[Row], sizes: Sizes, rounds: int) -> str:
     day = datetime.now(UTC).date().isoformat()
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    machine = f"{os.cpu_count()} cores, {platform.system()} {kernel}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks",
         "",
