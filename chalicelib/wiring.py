@@ -2,7 +2,7 @@
 
 import os
 from functools import cache
-from typing import Any
+from typing import Any, TextIO
 
 import boto3
 from botocore.config import Config
@@ -233,6 +233,11 @@ def ledger() -> DynamoLedger:
     """For the operator alone: it scans (ADR 0008)."""
     tables = {name: settings().table(name) for name in ("containers", "events", "connections", "hosts")}
     return DynamoLedger(_client("dynamodb"), tables)
+
+
+def metrics_on(stream: TextIO) -> EmfMetrics:
+    """For the operator's commands, whose standard output is their answer."""
+    return EmfMetrics(settings().stage, stream)
 
 
 @cache

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from collections import defaultdict
-from typing import Any
+from typing import Any, TextIO
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from aws_lambda_powertools.shared.json_encoder import Encoder
@@ -15,10 +15,14 @@ Dimensions = tuple[tuple[str, str], ...]
 
 
 class EmfMetrics:
-    """`ports.Metrics`; one line on the standard output per set of dimensions, which Lambda's log takes as metrics."""
+    """`ports.Metrics`; one line per set of dimensions, which CloudWatch's logs take as metrics.
 
-    def __init__(self, stage: str) -> None:
+    On the standard output, as Lambda's log is, or on another stream.
+    """
+
+    def __init__(self, stage: str, stream: TextIO | None = None) -> None:
         self._stage = stage
+        self._stream = stream
         self._lock = threading.Lock()
         self._counts: dict[tuple[Dimensions, str], float] = defaultdict(float)
         self._measures: dict[tuple[Dimensions, str, str], list[float]] = defaultdict(list)
@@ -44,7 +48,7 @@ class EmfMetrics:
             for value in values:
                 self._line(lines, dimensions).add_metric(name, unit, value)
         for line in lines.values():
-            _write(line.serialize_metric_set())
+            self._write(line.serialize_metric_set())
 
     def _line(
         self, lines: dict[Dimensions, AmazonCloudWatchEMFProvider], dimensions: Dimensions
@@ -56,8 +60,7 @@ class EmfMetrics:
             lines[dimensions] = line
         return lines[dimensions]
 
-
-def _write(line: Any) -> None:
-
-    sys.stdout.write(json.dumps(line, cls=Encoder, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
+    def _write(self, line: Any) -> None:
+        stream = self._stream or sys.stdout
+        stream.write(json.dumps(line, cls=Encoder, separators=(",", ":")) + "\n")
+        stream.flush()

@@ -13,7 +13,7 @@ from chalicelib.domain.container import Container
 from chalicelib.domain.differences import Difference, Kind, differences, reserved_by
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, StaleWrite
 from chalicelib.domain.host import Host
-from chalicelib.ports import Agents, Clock, Ledger
+from chalicelib.ports import Agents, Clock, Ledger, Metrics
 
 log = logging.getLogger("berth.audit")
 
@@ -29,6 +29,15 @@ class Report:
     counts: dict[str, int]
     """How much was compared, by what it is."""
     mended: tuple[Difference, ...] = ()
+
+    def measure(self, metrics: Metrics) -> None:
+        """Count what was found and what was mended, by kind, so that an alarm can be set on it."""
+        for difference in self.defects:
+            metrics.count("AuditDefects", kind=difference.kind)
+        for difference in self.mended:
+            metrics.count("AuditRepairs", kind=difference.kind)
+        metrics.count("Audits")
+        metrics.flush()
 
 
 def _told(difference: Difference) -> None:

@@ -94,6 +94,8 @@ def list_containers(parsed: argparse.Namespace) -> dict[str, Any]:
 def audit(parsed: argparse.Namespace) -> dict[str, Any]:
     """Records, counters, names, reservations, logs and engine containers compared; differences are a failure."""
     report = wiring.audit().run(repair=parsed.repair)
+    if parsed.metrics:
+        report.measure(wiring.metrics_on(sys.stderr))
     rows = [("mended", each) for each in report.mended] + [("defect", each) for each in report.defects]
     return {
         "compared": report.counts,
@@ -167,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("host_id", nargs="?", help="this host alone")
     running.set_defaults(work=list_containers)
     compare = verbs.add_parser("audit", help="compare all that is recorded with all that hosts hold (it scans)")
+    compare.add_argument("--metrics", action="store_true", help="count differences on the error output, for CloudWatch")
     compare.add_argument("--repair", action="store_true", help="mend counters, names and reservations")
     compare.set_defaults(work=audit)
     dead = verbs.add_parser("dead-letters", help="messages that were given up")

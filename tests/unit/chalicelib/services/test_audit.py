@@ -1,10 +1,13 @@
 """The audit: what is so twice is a defect, what can be counted again is mended and told of."""
 
+import io
+import json
 import logging
 from datetime import timedelta
 
 import pytest
 
+from chalicelib.adapters.emf import EmfMetrics
 from chalicelib.contract.agent_api import Held
 from chalicelib.contract.events import Created, Ready
 from chalicelib.domain.differences import Difference, Kind
@@ -138,3 +141,15 @@ def test_a_mending_is_logged_as_an_error(
     Audit(world.ledger, world.agents, world.clock).run(repair=True)
 
     assert [(record.levelname, record.message) for record in caplog.records][-1] == ("ERROR", "difference mended")
+
+
+def test_what_was_found_and_mended_is_counted_by_kind(world: World, audit: Audit) -> None:
+    world.hosts.rows["host-1"] = world.hosts.get("host-1").model_copy(update={"reserved": Reserved(containers=7)})
+    stream = io.StringIO()
+
+    audit.run(repair=True).measure(EmfMetrics("prod", stream))
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    [repairs] = [line for line in lines if "AuditRepairs" in line]
+    assert (repairs["kind"], repairs["AuditRepairs"]) == ("reservation", [1.0])
+    assert [line["Audits"] for line in lines if "Audits" in line] == [[1.0]]
