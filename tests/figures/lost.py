@@ -1,5 +1,6 @@
 """Creates whose answers are lost: shipped code on moto's server goes in, containers per key come out as a measure."""
 
+import contextlib
 import threading
 import uuid
 from collections import Counter
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from chalicelib.adapters.dynamodb.containers import DynamoContainers
 from chalicelib.adapters.sqs import SqsCommands
@@ -50,13 +51,14 @@ class Losing:
         return real if name != self._name else lambda **arguments: self._call(real, arguments)
 
     def _call(self, real: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        answer = real(**arguments)
         left = getattr(self._left, "times", 0)
-        if left > 0:
-            self._left.times = left - 1
-            self.lost += 1
-            raise ReadTimeoutError(endpoint_url="lost")
-        return answer
+        if left == 0:
+            return real(**arguments)
+        self._left.times = left - 1
+        self.lost += 1
+        with contextlib.suppress(ClientError):
+            real(**arguments)
+        raise ReadTimeoutError(endpoint_url="lost")
 
 
 @dataclass

@@ -25,7 +25,7 @@ from tests.flow.conftest import RATES
 
 PER_USER = 20
 SCHEDULE_SPEED = 10.0
-PAUSES = (0.1, 0.6)
+PAUSES = (0.5, 2.0)
 AGENT_SHARE = 0.1
 """Of the kills; the rest hits functions."""
 
@@ -113,16 +113,18 @@ def _killing(berth: Berth, count: Count, *, quick: bool) -> Iterator[None]:
         thread.join()
 
 
-def _end(groups: list[list[Client]], auditor: Auditor) -> int:
-    """Delete all, let a sweep pass; the differences that remain."""
+def _end(groups: list[list[Client]], auditor: Auditor) -> "Counter[str]":
+    """Delete all, let sweeps pass; the differences that remain, by kind."""
     for client in [client for group in groups for client in group]:
         load_of([partial(client.delete, container_id) for container_id in client.statuses()]).join()
     with contextlib.suppress(AssertionError):
         auditor.settle()
-    return len(auditor.look()[1])
+    return Counter(difference.kind.value for difference in auditor.look()[1])
 
 
-def _measures(size: Size, count: Count, followers: list[Follower], left: int, auditor: Auditor) -> list[Measure]:
+def _measures(
+    size: Size, count: Count, followers: list[Follower], left: "Counter[str]", auditor: Auditor
+) -> list[Measure]:
     books, _ = auditor.look()
     kills = ", ".join(f"{number} {name}" for name, number in count.kills.most_common())
     how = f"{count.rounds} rounds on the local stack with real engines; SIGKILL of random processes ({kills})"
@@ -138,6 +140,6 @@ def _measures(size: Size, count: Count, followers: list[Follower], left: int, au
         Measure("order errors and gaps after catch-up", heard, "frames heard", sum(each.errors() for each in followers),
                 f"{len(followers)} sockets that broke {drops} times; logs compared whole", REAL),
         Measure("records without containers, containers without records, after a sweep", count.operations,
-                "creates and deletes", left, "everything deleted; the audit of all books at the end", REAL,
-                note=f"compared: {compared}"),
+                "creates and deletes", left.total(), "everything deleted; the audit of all books at the end", REAL,
+                note=", ".join([f"compared: {compared}", *(f"{number} {kind}" for kind, number in left.items())])),
     ]  # fmt: skip
