@@ -4,21 +4,17 @@ The floor is what any Chalice function with one client pays: `import chalice, bo
 process of its own with what Lambda has and nothing else; rounds are interleaved, so that a busy moment hits all alike.
 """
 
-import importlib.metadata
 import statistics
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.aws.package import ARCHIVES, package
+from tests.archives import unpack
 from tests.aws import REGION, Aws
-
-RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
-"""What Lambda's own Python has besides the standard library."""
 
 FLOOR = "import chalice.app, boto3; boto3.client('dynamodb', region_name='eu-west-1')"
 SERVICES = {
@@ -70,13 +66,7 @@ class Sizes:
 def packaged(folder: Path) -> Sizes:
     """Package the application there and unpack it as Lambda does."""
     package("dev", folder / "package")
-    for name, to in zip(ARCHIVES, ("task", "opt"), strict=True):
-        with zipfile.ZipFile(folder / "package" / name) as archive:
-            archive.extractall(folder / to)
-    (folder / "runtime").mkdir()
-    site = Path(str(importlib.metadata.distribution("boto3").locate_file("")))
-    for name in RUNTIME:
-        (folder / "runtime" / name).symlink_to(site / name)
+    unpack(folder / "package", folder)
     zipped = [(folder / "package" / name).stat().st_size / 2**20 for name in ARCHIVES]
     files = [each for to in ("task", "opt") for each in (folder / to).rglob("*") if each.is_file()]
     return Sizes(*zipped, sum(each.stat().st_size for each in files) / 2**20)

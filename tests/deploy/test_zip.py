@@ -1,6 +1,5 @@
 """The packaged archives, unpacked as Lambda does, with what Lambda has beside them and nothing else."""
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -15,11 +14,9 @@ import pytest
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.aws.package import ARCHIVES, add_bytecode
+from tests.archives import unpack
 from tests.aws import REGION, ROOT, Aws, moto_server
 from tests.deploy.conftest import Package
-
-RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
-"""What Lambda's own Python has besides the standard library."""
 
 FOREIGN = ("docker", "starlette", "uvicorn", "moto", "pytest", "boto3", "botocore", "infra", "tests", "hypothesis")
 
@@ -48,13 +45,7 @@ json.dump({"result": result, "files": sorted({m.__file__ for m in modules})}, sy
 @pytest.fixture(scope="module")
 def unpacked(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lambda")
-    for name, to in zip(ARCHIVES, ("task", "opt"), strict=True):
-        with zipfile.ZipFile(package.folder / name) as archive:
-            archive.extractall(folder / to)
-    (folder / "runtime").mkdir()
-    site = Path(str(importlib.metadata.distribution("boto3").locate_file("")))
-    for name in RUNTIME:
-        (folder / "runtime" / name).symlink_to(site / name)
+    unpack(package.folder, folder)
     return folder
 
 
