@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from chalicelib.contract.events import Heartbeat, Inventory
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.files import ContainerFiles
 from infra.hostagent.firewall import Firewall, NoFirewall, resolvers_of
 from infra.hostagent.http import Guard, application
 from infra.hostagent.journal import Journal
@@ -29,6 +30,8 @@ from infra.hostagent.settings import Settings
 log = logging.getLogger("berth.agent")
 
 PARALLEL_PULLS = 3
+CONTAINERS = "containers"
+"""The folder of the agent's data with a folder of files for each container."""
 TICK_SECONDS = 0.5
 LEASE_SECONDS = 60.0
 """After a silence this long the control plane takes a host for lost."""
@@ -66,7 +69,8 @@ class Agent:
         pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds)
         settings = self._settings
         place = Place(settings.host_id, settings.network, cores, settings.engine_patience_seconds)
-        means = Means(self._engine, self._journal, self._runtime, self._outbox.wake)
+        files = ContainerFiles(settings.data / CONTAINERS)
+        means = Means(self._engine, self._journal, self._runtime, self._outbox.wake, files)
         policy = Policy(
             settings.host_id,
             self._offer.max_containers,

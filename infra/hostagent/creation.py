@@ -60,6 +60,7 @@ class Creation:
         self._journal = means.journal
         self._runtime = means.runtime
         self._told = means.told
+        self._files = means.files
         self._images = images
         self._place = place
         self.cores = place.cores
@@ -154,7 +155,8 @@ class Creation:
 
     def _created(self, spec: ContainerSpec) -> str:
         """The engine id; a container of our name that is there already is ours from an earlier try (M4)."""
-        profile = profile_of(spec, self._place.host_id, self._place.network, self._place.cores)
+        place = self._place
+        profile = profile_of(spec, place.host_id, place.network, place.cores, self._files.write(spec))
         try:
             return self._engine.create(profile)
         except NameInUse:
@@ -195,10 +197,12 @@ class Creation:
 
     def _remove_traces(self, spec: ContainerSpec) -> None:
         """What cannot be removed now is removed by the next look at the engine, since its intent has failed."""
+        name = engine_name(spec.container_id, spec.generation)
         try:
-            found = self._engine.find(engine_name(spec.container_id, spec.generation))
+            found = self._engine.find(name)
             if found is not None:
                 self._engine.remove(found.engine_id)
+            self._files.remove(name)
         except EngineError:
             log.warning("traces left to the next look", extra={"container": spec.container_id})
 

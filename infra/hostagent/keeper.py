@@ -16,6 +16,7 @@ from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, 
 from infra.hostagent.inventories import Inventories
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineError
+from infra.hostagent.profile import engine_name
 from infra.hostagent.relist import Relist
 from infra.hostagent.resizing import RESIZABLE, Resizing
 from infra.hostagent.switching import SWITCHABLE, Switching
@@ -55,6 +56,7 @@ class Keeper:
         self._journal = means.journal
         self._runtime = means.runtime
         self._told = means.told
+        self._files = means.files
         self._creation = creation
         self._policy = policy
         self._switching = Switching(means)
@@ -220,6 +222,7 @@ class Keeper:
             return
         if left:
             return
+        self._files.remove(engine_name(intent.container_id, intent.generation))
         now = self._runtime.time()
         removed = replace(intent, step=Step.REMOVED, changed_at=now)
         event = telling(Removed, intent, now, cause=intent.cause or _USER)
@@ -256,6 +259,8 @@ class Keeper:
         """Leave no container of this host behind (for a host that ends with its cloud)."""
         for container in self._engine.of_host(self._policy.host_id):
             self._engine.remove(container.engine_id)
+        for name in self._files.names():
+            self._files.remove(name)
 
     def close(self, seconds: float = 5.0) -> None:
         """Begin nothing more, and wait at most this long for what is under way: it ends at its next step."""

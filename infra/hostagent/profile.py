@@ -1,10 +1,11 @@
 """The hardening profile: a spec comes in, the only arguments ever given to the engine go out (reliability §4.3).
 
 User input reaches the engine through the typed, clamped spec alone: image, name, limits, environment and labels.
-Everything else here is fixed.
+Everything else here is fixed, but for the container's own files that the agent binds over the engine's.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,14 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A file of the host that takes the place of one inside, read-only."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What may be changed of a container while it runs."""
 
@@ -61,7 +70,12 @@ def engine_name(container_id: str, generation: int) -> str:
     return f"berth-{container_id}-{generation}"
 
 
-def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> Profile:
+def hostname_of(spec: ContainerSpec) -> str:
+    """The name a container has inside; longer ones Linux does not take."""
+    return spec.name[:63]
+
+
+def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int, bound: Sequence[Bound] = ()) -> Profile:
     """The arguments for this spec on a host with that many cores (an engine grants no more than there are)."""
     return Profile(
         name=engine_name(spec.container_id, spec.generation),
@@ -69,7 +83,7 @@ def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> P
             "image": spec.image,
             "entrypoint": PAYLOAD[:1],
             "command": PAYLOAD[1:],
-            "hostname": spec.name[:63],
+            "hostname": hostname_of(spec),
             "user": "0",
             "working_dir": "/",
             "healthcheck": {"Test": ["NONE"]},
@@ -79,7 +93,7 @@ def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int) -> P
             "tty": False,
             "stdin_open": False,
         },
-        host_config=_limits(limits_of(spec.resources, cores)) | _walls(),
+        host_config=_limits(limits_of(spec.resources, cores)) | _walls() | _mounts(bound),
         network=network if spec.network_mode is NetworkMode.DEFAULT else None,
     )
 
@@ -121,3 +135,8 @@ def _walls() -> dict[str, Any]:
         "restart_policy": {"Name": "no"},
         "publish_all_ports": False,
     }
+
+
+def _mounts(bound: Sequence[Bound]) -> dict[str, Any]:
+    mounts = [{"Type": "bind", "Source": each.source, "Target": each.target, "ReadOnly": True} for each in bound]
+    return {"mounts": mounts} if mounts else {}

@@ -10,9 +10,10 @@ from dataclasses import replace
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
 from infra.hostagent.failures import exited, vanished
-from infra.hostagent.intents import CREATING, SETTLED, SWITCHING, Intent, Step
+from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
+from infra.hostagent.profile import engine_name
 from infra.hostagent.tellings import telling
 
 log = logging.getLogger("berth.agent.relist")
@@ -25,6 +26,8 @@ OOM_WINDOW_SECONDS = 5.0
 
 _KILLED = 137
 
+_WITHOUT_FILES = (*GONE, Step.FAILED)
+
 
 class Relist:
     """Looks at the engine and mends the difference; `poke` has a container settled."""
@@ -36,11 +39,16 @@ class Relist:
         self._host_id = host_id
         self._poke = poke
         self._told = means.told
+        self._files = means.files
         self._out_of_memory: dict[str, float] = {}
         self.engine_up = True
 
     def look(self) -> None:
-        """Compare and mend. The journal is read first: what was ready then must be found now."""
+        """Compare and mend. The journal is read first: what was ready then must be found now.
+
+        Files are listed before even that: whose files are there then is in the journal or on the engine, or unwanted.
+        """
+        files = self._files.names()
         wanted = {intent.container_id: intent for intent in self._journal.intents()}
         try:
             found = self._engine.of_host(self._host_id)
@@ -55,7 +63,15 @@ class Relist:
             self._compare(intent, found)
         for container in found:
             self._judge(container, wanted.get(container.container_id))
+        self._sweep(files, list(wanted.values()), found)
         self._journal.forget(self._runtime.time() - TOMBSTONE_SECONDS)
+
+    def _sweep(self, files: list[str], wanted: list[Intent], found: list[EngineContainer]) -> None:
+        """Remove files that a crash left behind."""
+        used = {engine_name(each.container_id, each.generation) for each in wanted if each.step not in _WITHOUT_FILES}
+        used |= {engine_name(each.container_id, each.generation) for each in found}
+        for name in set(files) - used:
+            self._files.remove(name)
 
     def heard(self, action: str, container_id: str, at: float) -> None:
         """The engine says something happened: remember memory kills, and look at once."""

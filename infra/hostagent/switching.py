@@ -75,6 +75,8 @@ class Switching:
         self.means.journal.advance(stopped, [telling(Stopped, intent, now, cause=cause)], expected=[intent.step])
 
     def _start(self, intent: Intent) -> None:
+        if intent.spec is not None:
+            self.means.files.write(intent.spec)  # a container taken over may have outlived them
         self.means.engine.start(str(intent.engine_id))
         now = self.means.runtime.time()
         started = replace(intent, step=Step.READY, changed_at=now)

@@ -15,6 +15,7 @@ from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, inspected
 
 MEMORY = 128 * 1024 * 1024
+OWN_FILES = ("hosts", "hostname", "resolv.conf")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,9 @@ def test_the_engine_has_exactly_the_profile(agent: RunningAgent, first: str) -> 
     assert host["Init"] is True
     assert not host["Binds"]  # 5.6, 5.32
     assert not host["VolumesFrom"]
-    assert not host.get("Mounts")
+    files = {f"{agent.data}/containers/berth-{first}-1/{name}": f"/etc/{name}" for name in OWN_FILES}
+    assert {mount["Source"]: mount["Target"] for mount in host["Mounts"]} == files
+    assert all(mount["Type"] == "bind" and mount["ReadOnly"] for mount in host["Mounts"])
     assert not host["Devices"]  # 5.18
     assert not host["PortBindings"]  # 5.14
     assert host["PublishAllPorts"] is False
@@ -61,7 +64,9 @@ def test_the_engine_has_exactly_the_profile(agent: RunningAgent, first: str) -> 
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
     limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
     assert limits == {"nofile": (1024, 4096), "core": (0, 0)}  # 2.8
-    assert found["Mounts"] == []
+    assert {mount["Source"]: (mount["Destination"], mount["RW"]) for mount in found["Mounts"]} == {
+        source: (target, False) for source, target in files.items()
+    }
     assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}  # 4.6 is for services, not for strangers' images
     assert (found["Config"]["WorkingDir"], found["Config"]["User"]) == ("/", "0")
     assert found["Config"]["StopSignal"] == "SIGTERM"
@@ -131,6 +136,11 @@ def test_inside_the_limits_are_read_from_its_own_cgroup(agent: RunningAgent, fir
         "ping -c1 -W1 127.0.0.1",
         "ls /var/run/docker.sock /run/docker.sock",
         "dd if=/dev/mem of=/dev/null count=1",
+        "echo 192.0.2.1 elsewhere >> /etc/hosts",
+        "echo other > /etc/hostname",
+        "echo nameserver 192.0.2.1 > /etc/resolv.conf",
+        "mv /etc/hosts /etc/others",
+        "umount /etc/hosts",
     ],
 )
 def test_what_only_a_host_may_do_is_refused_inside(agent: RunningAgent, first: str, command: str) -> None:
@@ -139,7 +149,7 @@ def test_what_only_a_host_may_do_is_refused_inside(agent: RunningAgent, first: s
     assert output.strip().endswith("refused"), output
 
 
-def test_nothing_of_the_host_is_mounted_but_dockers_own_files(agent: RunningAgent, first: str) -> None:
+def test_nothing_of_the_host_is_mounted_but_its_own_files(agent: RunningAgent, first: str) -> None:
     own = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/sbin/docker-init", "/dev/init"}
     mounts = [line.split() for line in agent.inside(first, "cat /proc/self/mountinfo").splitlines()]
     real = [each[4] for each in mounts if each[each.index("-") + 1] not in _KERNEL_FILESYSTEMS]
@@ -147,11 +157,30 @@ def test_nothing_of_the_host_is_mounted_but_dockers_own_files(agent: RunningAgen
     assert set(real) - own == {"/"}, real
 
 
+def test_a_container_finds_itself_and_its_resolver(agent: RunningAgent, first: str) -> None:
+    assert agent.inside(first, "hostname; cat /etc/hostname").split() == ["walled", "walled"]
+    assert "127.0.1.1\twalled" in agent.inside(first, "cat /etc/hosts")
+    assert address_of(agent, first)[0] in agent.inside(first, f"nslookup berth-{first}-1")
+
+
+def test_the_files_go_with_their_container(agent: RunningAgent) -> None:
+    spec = a_spec(image=TINY, name="brief")
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    folder = agent.data / "containers" / f"berth-{spec.container_id}-1"
+    assert folder.is_dir()
+
+    agent.delete(spec)
+    agent.until(spec.container_id, "removed")
+
+    assert not folder.exists()
+
+
 _KERNEL_FILESYSTEMS = {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
 
 
 def test_a_hog_of_memory_is_killed_and_its_container_goes_on(agent: RunningAgent, first: str) -> None:
-    output = agent.inside(first, "tail /dev/zero; echo $?")
+    output = agent.inside(first, "{ tail /dev/zero; echo $?; } 2>/dev/null")
 
     assert output.split()[-1] == "137"
     assert agent.inside(first, "echo alive").strip() == "alive"

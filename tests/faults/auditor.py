@@ -307,4 +307,7 @@ class Auditor:
         for host in world.hosts.values():
             if host.up and (waiting := host.peek().outgoing(1)):
                 found.append(("I17", f"{host.id} has not sent {waiting[0].identity}"))
+            used = {profile.name for profile, _ in host.engine.rows.values()}
+            if host.up and (left := set(host.files.names()) - used):
+                found.append(("I17", f"{host.id} keeps files of {min(left)}"))
         return found

@@ -20,6 +20,7 @@ from infra.hostagent.outbox import Outbox, QueueUnavailable
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused
 from tests.builders import a_report
 from tests.fakes.fifo import FifoQueue
+from tests.fakes.files import MemoryFiles
 from tests.fakes.world import HOST_KEY
 from tests.faults.doors import LONG, SimEngine, SimJournal, SimSink, Wire
 from tests.faults.scheduler import Process, SimFlag, SimRuntime
@@ -96,6 +97,7 @@ class SimHost:
         self.engine = self.parts.engine(
             present={PRESENT}, remote={PRESENT, REMOTE}, now=lambda: scheduler.now, wire=self.wire
         )
+        self.files = MemoryFiles()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self.process = Process(f"{self.id}.0", alive=False)
         self.processes: list[Process] = []
@@ -134,6 +136,7 @@ class SimHost:
         """The agent's disk is replaced. What vanishes before it is taken over, nobody will know of."""
         self.forgetful = True
         self.kill()
+        self.files.rows.clear()
         self._database.close()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
 
@@ -142,6 +145,7 @@ class SimHost:
         self.weather.dead = True
         self.kill()
         self.engine.rows.clear()
+        self.files.rows.clear()
 
     def close(self) -> None:
         self._database.close()
@@ -167,7 +171,7 @@ class SimAgent:
         journal = host.journal(runtime)
         sink = SimSink(host.wire, host.events, lambda: host.weather.mute)
         self._outbox = Outbox(journal, sink, host.id, HOST_KEY)
-        means = Means(host.engine, journal, runtime, self._woken.set)
+        means = Means(host.engine, journal, runtime, self._woken.set, host.files)
         creation = Creation(means, SimImages(host.engine, runtime, host.wire), self._place())
         policy = Policy(host.id, host.max_containers, draining, GRACE_SECONDS)
         self.keeper = host.parts.keeper(means, creation, policy)
