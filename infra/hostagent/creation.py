@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from chalicelib.contract.agent_api import ContainerSpec
@@ -42,11 +43,18 @@ class Place:
     """How long a creation waits for an engine that does not answer before it fails."""
 
 
-class Images(Protocol):
-    """Where images come from: `pulls.Pulls`, or what a simulation says."""
+Tell = Callable[[int, str], None]
+"""Hears each new percentage of the stage `pulling`, and what is being done in words for the user."""
 
-    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
-        """Have the image on the host. `tell` hears each new percentage; `check` raises once it is no longer wanted.
+
+class Images(Protocol):
+    """Where images come from: `pulls.Pulls`, one round another, or what a simulation says."""
+
+    def find(self, spec: ContainerSpec) -> str | None:
+        """The image that this container is made from, if the host has it. EngineDown."""
+
+    def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
+        """Have it on the host, and say which it is. `check` raises once the container is no longer wanted.
 
         PullTimedOut, TimedOut at the deadline (monotonic seconds), an EngineError, or what `check` raises.
         """
@@ -89,9 +97,9 @@ class Creation:
             return
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
-            self._have_image(intent, spec, patience)
+            image = self._have_image(intent, spec, patience)
             stage.pulling = False
-            intent = self._create(intent, spec, patience)
+            intent = self._create(replace(intent, image=image), spec, patience)
         if intent.step is Step.CREATED:
             intent = self._start(intent, patience)
         self._configure(intent, patience)
@@ -122,20 +130,19 @@ class Creation:
             return Step.STOPPED, [telling(Stopped, intent, now, cause=exited(found.exit_code))]
         return Step.CREATED, [telling(Created, intent, now, engine_id=found.engine_id)]
 
-    def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> None:
-        if patience.ask(lambda: self._engine.has_image(spec.image)):
-            self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, "image is on the host"))
-            return
-        deadline = self._runtime.monotonic() + patience.left()
-        self._tell(intent, self._progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
-        self._images.wait(
-            spec.image, deadline, lambda percent: self._pulling(intent, spec, percent), lambda: self._check(intent)
-        )
+    def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> str:
+        """The image that the container is made from, on the host by now."""
+        image = patience.ask(lambda: self._images.find(spec))
+        if image is None:
+            deadline = self._runtime.monotonic() + patience.left()
+            self._tell(intent, self._progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
+            image = self._images.wait(spec, deadline, partial(self._pulling, intent), lambda: self._check(intent))
         self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, "image is on the host"))
+        return image
 
-    def _pulling(self, intent: Intent, spec: ContainerSpec, percent: int) -> None:
+    def _pulling(self, intent: Intent, percent: int, message: str) -> None:
         if percent > PROGRESS[Stage.PULLING]:
-            self._tell(intent, self._progress(intent, Stage.PULLING, percent, f"pulling {spec.image}"))
+            self._tell(intent, self._progress(intent, Stage.PULLING, percent, message))
 
     def _check(self, intent: Intent) -> None:
         """Superseded when the container is no longer wanted."""
@@ -145,7 +152,7 @@ class Creation:
 
     def _create(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
         self._tell(intent, self._progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))
-        engine_id = patience.ask(lambda: self._created(spec))
+        engine_id = patience.ask(lambda: self._created(spec, intent.image or spec.image))
         created = replace(intent, step=Step.CREATED, engine_id=engine_id)
         return self._tell(
             created,
@@ -153,10 +160,10 @@ class Creation:
             expected=(Step.ACCEPTED,),
         )
 
-    def _created(self, spec: ContainerSpec) -> str:
+    def _created(self, spec: ContainerSpec, image: str) -> str:
         """The engine id; a container of our name that is there already is ours from an earlier try (M4)."""
         place = self._place
-        profile = profile_of(spec, place.host_id, place.network, place.cores, self._files.write(spec))
+        profile = profile_of(spec, place.host_id, place.network, place.cores, self._files.write(spec), image)
         try:
             return self._engine.create(profile)
         except NameInUse:

@@ -52,6 +52,8 @@ class Intent:
     """The actions of the last resizes taken."""
     trace: str = ""
     """The request that asked for the last change; events carry it on."""
+    image: str | None = None
+    """What the engine container is made from: the image asked for, or one prepared from it."""
 
 
 ACTIONS_KEPT = 16

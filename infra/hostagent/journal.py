@@ -20,7 +20,8 @@ from infra.hostagent.runtime import Runtime
 
 _SELECT = "SELECT * FROM intents WHERE container_id = ?"
 _ADVANCE = """
-UPDATE intents SET step = ?, cause = ?, engine_id = ?, changed_at = ?, number = number + ? WHERE container_id = ?
+UPDATE intents SET step = ?, cause = ?, engine_id = ?, image = ?, changed_at = ?, number = number + ?
+WHERE container_id = ?
 """
 _TAKE = (
     "UPDATE intents SET step = ?, action = ?, resize = ?, resized = ?, trace = ?, changed_at = ? WHERE container_id = ?"
@@ -76,10 +77,8 @@ class Journal:
             if found is None or found.step not in expected:
                 return None
             cause = intent.cause.model_dump_json() if intent.cause else None
-            cursor.execute(
-                _ADVANCE,
-                (intent.step, cause, intent.engine_id, intent.changed_at, len(tellings), intent.container_id),
-            )
+            written = (intent.step, cause, intent.engine_id, intent.image, intent.changed_at, len(tellings))
+            cursor.execute(_ADVANCE, (*written, intent.container_id))
             _tell(cursor, found, tellings)
             return _found(cursor, intent)
 

@@ -75,12 +75,17 @@ def hostname_of(spec: ContainerSpec) -> str:
     return spec.name[:63]
 
 
-def profile_of(spec: ContainerSpec, host_id: str, network: str, cores: int, bound: Sequence[Bound] = ()) -> Profile:
-    """The arguments for this spec on a host with that many cores (an engine grants no more than there are)."""
+def profile_of(
+    spec: ContainerSpec, host_id: str, network: str, cores: int, bound: Sequence[Bound] = (), image: str | None = None
+) -> Profile:
+    """The arguments for this spec on a host with that many cores (an engine grants no more than there are).
+
+    `image` is what it is made from when that is not the image asked for, but one prepared from it.
+    """
     return Profile(
         name=engine_name(spec.container_id, spec.generation),
         container={
-            "image": spec.image,
+            "image": image or spec.image,
             "entrypoint": PAYLOAD[:1],
             "command": PAYLOAD[1:],
             "hostname": hostname_of(spec),

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from chalicelib.contract.agent_api import ContainerSpec
+from infra.hostagent.creation import Tell
 from infra.hostagent.failures import PullTimedOut, TimedOut
 from infra.hostagent.ports import Engine, EngineDown
 from infra.hostagent.pull_progress import PullProgress
@@ -38,16 +40,22 @@ class Pulls:
         self._lock = threading.Lock()
         self._running: dict[str, _Pull] = {}
 
-    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
-        """Have the image. `tell` hears each new percentage; `check` raises once the image is no longer wanted.
+    def find(self, spec: ContainerSpec) -> str | None:
+        """The image asked for, if the host has it. EngineDown."""
+        return spec.image if self._engine.has_image(spec.image) else None
+
+    def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
+        """Have the image asked for. `tell` hears each new percentage; `check` raises once it is no longer wanted.
 
         PullTimedOut, TimedOut at the deadline (monotonic seconds), the engine's error, or what `check` raises.
         """
+        image = spec.image
         pull = self._join(image)
         try:
-            self._follow(pull, deadline, tell, check)
+            self._follow(pull, deadline, lambda percent: tell(percent, f"pulling {image}"), check)
         finally:
             self._leave(image, pull)
+        return image
 
     def _follow(self, pull: _Pull, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
         told = 0

@@ -11,7 +11,7 @@ from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, P
 from chalicelib.contract.events import Heartbeat, Inventory
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
 from chalicelib.domain.host import Host
-from infra.hostagent.creation import Creation, Place
+from infra.hostagent.creation import Creation, Place, Tell
 from infra.hostagent.failures import TimedOut
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
@@ -51,13 +51,18 @@ class SimImages:
         self._runtime = runtime
         self._wire = wire
 
-    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
+    def find(self, spec: ContainerSpec) -> str | None:
+        return spec.image if self._engine.has_image(spec.image) else None
+
+    def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
+        image = spec.image
         for percent in (25, 60):
             self._wire.call("engine.pull", self._pull(image, percent), lambda: EngineDown("pull"))
             check()
             if self._runtime.monotonic() > deadline:
                 raise TimedOut
-            tell(percent)
+            tell(percent, f"pulling {image}")
+        return image
 
     def _pull(self, image: str, percent: int) -> Callable[[], None]:
         def act() -> None:

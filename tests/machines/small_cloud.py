@@ -70,8 +70,14 @@ class _Flag:
 class NoImages:
     """No image can be pulled."""
 
-    def wait(self, image: str, deadline: float, tell: Any, check: Any) -> None:
-        raise EngineRefused(f"manifest for {image} not found: manifest unknown")
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+
+    def find(self, spec: ContainerSpec) -> str | None:
+        return spec.image if self._engine.has_image(spec.image) else None
+
+    def wait(self, spec: ContainerSpec, deadline: float, tell: Any, check: Any) -> str:
+        raise EngineRefused(f"manifest for {spec.image} not found: manifest unknown")
 
 
 class HostSide:
@@ -83,7 +89,7 @@ class HostSide:
         self.engine = FakeEngine(present={"debian:bookworm"})
         self.journal = Journal(sqlite3.connect(":memory:", isolation_level=None), self.runtime)
         means = Means(self.engine, self.journal, self.runtime, lambda: None)
-        creation = Creation(means, NoImages(), Place(host_id, "network", 2, engine_patience_seconds=0))
+        creation = Creation(means, NoImages(self.engine), Place(host_id, "network", 2, engine_patience_seconds=0))
         self.keeper = Keeper(means, creation, Policy(host_id, 100))
 
 

@@ -11,6 +11,7 @@ import pytest
 from infra.hostagent.failures import PullTimedOut, TimedOut
 from infra.hostagent.ports import EngineDown, EngineRefused
 from infra.hostagent.pulls import Pulls
+from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
 END = {"status": "Status: Downloaded newer image"}
@@ -48,7 +49,7 @@ def part(current: int) -> dict[str, Any]:
     return {"id": "layer", "status": "Downloading", "progressDetail": {"current": current, "total": 100}}
 
 
-def in_background(work: Callable[[], None]) -> tuple[threading.Thread, list[Exception]]:
+def in_background(work: Callable[[], object]) -> tuple[threading.Thread, list[Exception]]:
     errors: list[Exception] = []
 
     def guarded() -> None:
@@ -70,11 +71,18 @@ def nothing(*_: Any) -> None:
     """Wanted, and not listening."""
 
 
+def taken_by(heard: list[int]) -> Callable[[int, str], None]:
+    return lambda percent, _message: heard.append(percent)
+
+
 def test_all_who_wait_for_an_image_share_one_pull_and_hear_it_rise() -> None:
     engine = SpokenEngine()
     pulls = Pulls(engine, parallel=1, seconds=5)
     heard: list[list[int]] = [[], []]
-    waiters = [in_background(lambda each=each: pulls.wait("i:1", soon(), each.append, nothing)) for each in heard]
+    waiters = [
+        in_background(lambda each=each: pulls.wait(a_spec(image="i:1"), soon(), taken_by(each), nothing))
+        for each in heard
+    ]
     for current in (20, 60, 100):
         engine.say("i:1", part(current))
         time.sleep(0.25)
@@ -90,7 +98,7 @@ def test_all_who_wait_for_an_image_share_one_pull_and_hear_it_rise() -> None:
 def test_an_error_reaches_all_who_wait() -> None:
     engine = SpokenEngine()
     pulls = Pulls(engine, parallel=1, seconds=5)
-    waiters = [in_background(lambda: pulls.wait("i:1", soon(), nothing, nothing)) for _ in range(2)]
+    waiters = [in_background(lambda: pulls.wait(a_spec(image="i:1"), soon(), nothing, nothing)) for _ in range(2)]
     time.sleep(0.05)
     engine.say("i:1", EngineRefused("manifest unknown"))
 
@@ -104,10 +112,10 @@ def test_the_next_who_asks_after_a_failure_begins_anew() -> None:
     pulls = Pulls(engine, parallel=1, seconds=5)
     engine.say("i:1", EngineRefused("dial tcp: i/o timeout"))
     with pytest.raises(EngineRefused):
-        pulls.wait("i:1", soon(), nothing, nothing)
+        pulls.wait(a_spec(image="i:1"), soon(), nothing, nothing)
 
     engine.say("i:1", END)
-    pulls.wait("i:1", soon(), nothing, nothing)
+    pulls.wait(a_spec(image="i:1"), soon(), nothing, nothing)
 
     assert engine.pulled == ["i:1", "i:1"]
 
@@ -121,7 +129,7 @@ def test_who_is_no_longer_wanted_is_let_go_though_the_registry_says_nothing() ->
         if not wanted.is_set():
             raise NotWanted
 
-    thread, errors = in_background(lambda: pulls.wait("i:1", soon() + 60, nothing, check))
+    thread, errors = in_background(lambda: pulls.wait(a_spec(image="i:1"), soon() + 60, nothing, check))
     time.sleep(0.05)
     wanted.clear()
     thread.join(1)
@@ -135,7 +143,7 @@ def test_silence_is_ended_by_whichever_limit_comes_first(pull: float, left: floa
     began = time.monotonic()
 
     with pytest.raises(error):
-        pulls.wait("i:1", time.monotonic() + left, nothing, nothing)
+        pulls.wait(a_spec(image="i:1"), time.monotonic() + left, nothing, nothing)
 
     assert time.monotonic() - began < 1
 
@@ -146,11 +154,11 @@ def test_a_registry_is_blamed_for_its_silence_also_when_the_engine_gives_up_firs
     threading.Timer(0.15, lambda: engine.say("i:1", EngineDown("ReadTimeout"))).start()
 
     with pytest.raises(PullTimedOut):
-        pulls.wait("i:1", soon(), nothing, nothing)
+        pulls.wait(a_spec(image="i:1"), soon(), nothing, nothing)
 
     engine.say("j:1", EngineDown("ConnectionRefused"))
     with pytest.raises(EngineDown):
-        Pulls(engine, parallel=1, seconds=5).wait("j:1", soon(), nothing, nothing)
+        Pulls(engine, parallel=1, seconds=5).wait(a_spec(image="j:1"), soon(), nothing, nothing)
 
 
 def test_a_pull_that_was_given_up_is_in_nobodys_way() -> None:
@@ -158,10 +166,10 @@ def test_a_pull_that_was_given_up_is_in_nobodys_way() -> None:
     pulls = Pulls(engine, parallel=1, seconds=0.2)
     for _ in range(3):
         with pytest.raises(PullTimedOut):
-            pulls.wait("silent:1", soon(), nothing, nothing)
+            pulls.wait(a_spec(image="silent:1"), soon(), nothing, nothing)
 
     engine.say("good:1", END)
-    pulls.wait("good:1", soon(), nothing, nothing)
+    pulls.wait(a_spec(image="good:1"), soon(), nothing, nothing)
 
     assert engine.pulled[-1] == "good:1"
     assert engine.calls == ["give_up silent:1"] * 3
@@ -170,10 +178,10 @@ def test_a_pull_that_was_given_up_is_in_nobodys_way() -> None:
 def test_pulls_beyond_the_limit_wait_for_their_turn_without_being_blamed() -> None:
     engine = SpokenEngine()
     pulls = Pulls(engine, parallel=1, seconds=0.6)
-    first, first_errors = in_background(lambda: pulls.wait("first:1", soon(), nothing, nothing))
+    first, first_errors = in_background(lambda: pulls.wait(a_spec(image="first:1"), soon(), nothing, nothing))
     time.sleep(0.05)
     engine.say("second:1", END)
-    second, second_errors = in_background(lambda: pulls.wait("second:1", soon(), nothing, nothing))
+    second, second_errors = in_background(lambda: pulls.wait(a_spec(image="second:1"), soon(), nothing, nothing))
     time.sleep(0.4)
     assert engine.pulled == ["first:1"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import infra.hostagent
-from chalicelib.contract.agent_api import Removal
+from chalicelib.contract.agent_api import ContainerSpec, Removal
 from chalicelib.contract.events import parse_event
-from infra.hostagent.creation import Creation, Place
+from infra.hostagent.creation import Creation, Place, Tell
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
@@ -94,8 +94,11 @@ class OneThread:
 class NoImages:
     """Pulls that never happen."""
 
-    def wait(self, image: str, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
-        raise AssertionError(image)
+    def find(self, spec: ContainerSpec) -> str | None:
+        return spec.image
+
+    def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
+        raise AssertionError(spec.image)
 
 
 def keeper_of(process: OneThread, engine: FakeEngine, database: sqlite3.Connection) -> tuple[Keeper, Journal]:
