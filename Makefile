@@ -10,7 +10,7 @@ HOSTS ?= 1
 CLOUD ?= local
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
-WHOLE := tests/faults tests/local tests/docker tests/flow tests/chaos tests/figures tests/deploy tests/localstack
+WHOLE := tests/faults tests/local tests/docker tests/limits tests/flow tests/chaos tests/figures tests/deploy tests/localstack
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))

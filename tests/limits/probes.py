@@ -1,0 +1,139 @@
+"""Hostile programs and what must come of them: a program goes into a container of a real agent, a verdict comes out.
+
+A probe is one function of a `Ground`; `@probe(row, name)` lists it. Rows are those of the table in docs/hosts.md.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chalicelib.contract.agent_api import ContainerSpec
+from chalicelib.contract.resources import Resources
+from tests.builders import a_spec
+from tests.docker.agents import RunningAgent
+
+WATCHDOG_SECONDS = 30
+"""No program of a probe runs longer; what it leaves behind goes with its container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a program inside has said and how it ended."""
+
+    output: str
+    exit_code: int
+    seconds: float
+
+    @property
+    def words(self) -> list[str]:
+        return self.output.split()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the watchdog ended it."""
+        return self.exit_code in (124, 137, 143) and self.seconds >= WATCHDOG_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the wall held, and what was seen in a few words for the table."""
+
+    held: bool
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A container that a probe may do anything in."""
+
+    agent: RunningAgent
+    spec: ContainerSpec
+
+    @property
+    def container(self) -> Any:
+        """As the engine's client has it, for a look from outside."""
+        [found] = self.agent.containers(self.spec.container_id)
+        return found
+
+    def run(self, program: str, user: str = "0", seconds: int = WATCHDOG_SECONDS) -> Seen:
+        """Run a shell program inside, under the watchdog; output and errors in one."""
+        began = time.monotonic()
+        command = ["timeout", "-k", "2", str(seconds), "sh", "-c", program]
+        done = self.container.exec_run(command, user=user)
+        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0), time.monotonic() - began)
+
+    def spawn(self, program: str, user: str = "0") -> None:
+        """Have it run inside while we look from outside."""
+        self.container.exec_run(
+            ["timeout", "-k", "2", str(WATCHDOG_SECONDS), "sh", "-c", program], user=user, detach=True
+        )
+
+    def processes(self) -> int:
+        """How many there are inside, looked at from outside."""
+        return self._counted("pids", "pids.current")
+
+    def memory(self) -> int:
+        """Bytes its processes and files in memory take, looked at from outside."""
+        return self._counted("memory", "memory.usage_in_bytes", "memory.current")
+
+    def _counted(self, controller: str, *names: str) -> int:
+        """A number of its control group, of either version."""
+        pid = self.container.attrs["State"]["Pid"]
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and controller not in controllers.split(","):
+                continue
+            root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+            for name in names:
+                file = root / path.lstrip("/") / name
+                if file.exists():
+                    return int(file.read_text())
+        raise LookupError(controller)
+
+    def answers(self) -> bool:
+        """Whether a new process can be started inside."""
+        return self.run("echo here", seconds=5).words[-1:] == ["here"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One attempt; `attempt` may also raise, which is no verdict but a broken probe."""
+
+    row: int
+    name: str
+    attempt: Callable[[Ground], Verdict]
+    resources: Resources
+
+    def __str__(self) -> str:
+        return f"{self.row}-{self.name.replace(' ', '-')}"
+
+
+SMALL = Resources(memory_mb=256, cpu_shares=1000, disk_mb=256)
+
+
+def probe(
+    row: int, name: str, into: list[Probe], resources: Resources = SMALL
+) -> Callable[[Callable[[Ground], Verdict]], Callable[[Ground], Verdict]]:
+    """List a function as a probe."""
+
+    def listed(attempt: Callable[[Ground], Verdict]) -> Callable[[Ground], Verdict]:
+        into.append(Probe(row, name, attempt, resources))
+        return attempt
+
+    return listed
+
+
+@contextmanager
+def ground_on(agent: RunningAgent, image: str, resources: Resources = SMALL) -> Iterator[Ground]:
+    """A container made by the agent, and gone at the end, whatever was done in it."""
+    spec = a_spec(image=image, resources=resources)
+    agent.create(spec)
+    agent.until(spec.container_id, "ready")
+    try:
+        yield Ground(agent, spec)
+    finally:
+        agent.delete(spec)
+        agent.until(spec.container_id, "removed")
