@@ -17,7 +17,8 @@ Dimensions = tuple[tuple[str, str], ...]
 class EmfMetrics:
     """`ports.Metrics`; one line per set of dimensions, which CloudWatch's logs take as metrics.
 
-    On the standard output, as Lambda's log is, or on another stream.
+    What has dimensions is a metric without them too: an alarm cannot search for all values of one. On the standard
+    output, as Lambda's log is, or on another stream.
     """
 
     def __init__(self, stage: str, stream: TextIO | None = None) -> None:
@@ -57,6 +58,8 @@ class EmfMetrics:
             line = AmazonCloudWatchEMFProvider(metric_set={}, dimension_set={}, metadata_set={}, namespace=NAMESPACE)
             for name, value in (("deployment", self._stage), *dimensions):
                 line.add_dimension(name, value)
+            if dimensions:
+                line.add_dimensions(deployment=self._stage)
             lines[dimensions] = line
         return lines[dimensions]
 

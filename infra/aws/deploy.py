@@ -1,7 +1,7 @@
 """`python -m infra.aws.deploy up|down --stage dev`: a stage comes in, it is deployed and looked at, or gone.
 
-Up: supporting stack, keys, functions and APIs by Chalice, what Chalice cannot say, first token, smoke test. Running it
-again is an update. Down deletes all of it, tables included.
+Up: supporting stack, keys, functions and APIs by Chalice, what Chalice cannot say, alarms, first token, smoke test.
+Running it again is an update. Down deletes all of it, tables included.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from infra.aws.wheels import locked_wheels, only_from
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = PROJECT / "infra/aws/stack.json"
+WATCHING = PROJECT / "infra/aws/observability.json"
 FLEET = PROJECT / "infra/aws/hosts/fleet.json"
 CHALICE = (str(Path(sys.executable).with_name("chalice")),)
 
@@ -67,10 +68,17 @@ class Deployment:
     def hosts_stack(self) -> CloudStack:
         return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-hosts")
 
-    def up(self, stack_parameters: Mapping[str, str]) -> tuple[Deployed, bool]:
-        """Deploy or update everything; what is deployed, and whether it is the first time."""
-        self.say(f"stack {self.prefix}: tables, queues, log groups, alarms")
-        self.stack.put(STACK, {"Prefix": self.prefix, **stack_parameters})
+    @property
+    def watching_stack(self) -> CloudStack:
+        return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-observability")
+
+    def up(self, whom: Mapping[str, str]) -> tuple[Deployed, bool]:
+        """Deploy or update everything; what is deployed, and whether it is the first time.
+
+        `whom` to tell of alarms, as the template's parameters; who was told before, when nobody is given.
+        """
+        self.say(f"stack {self.prefix}: tables, queues, log groups")
+        self.stack.put(STACK, {"Prefix": self.prefix})
         self.say("keys of the control plane")
         self.parameters.ensure_keys()
         first = not self.parameters.restore_state(self.state_file)
@@ -81,6 +89,8 @@ class Deployment:
         self.say("gateway responses, throttles, queue mappings")
         self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
         self._finish().run(deployed, self._network())
+        self.say(f"stack {self.watching_stack.name}: alarms, dashboard")
+        self.watching_stack.put(WATCHING, {"Prefix": self.prefix, **whom})
         return deployed, first
 
     def add_hosts(self, bundle: Bundle, bucket: str, parameters: Mapping[str, str]) -> None:
@@ -109,9 +119,10 @@ class Deployment:
         if self.hosts_stack.exists():
             self.say(f"stack {self.hosts_stack.name}")
             self.remove_hosts()
-        if self.stack.exists():
-            self.say(f"stack {self.prefix}")
-            self.stack.delete()
+        for stack in (self.watching_stack, self.stack):
+            if stack.exists():
+                self.say(f"stack {stack.name}")
+                stack.delete()
         self.say("tables, which the stack retains, and parameters")
         self._delete_tables()
         self.parameters.delete_all()

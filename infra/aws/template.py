@@ -1,4 +1,4 @@
-"""`python -m infra.aws.template`: stack, gateway responses and limits come in, the merge template of Chalice goes out.
+"""`python -m infra.aws.template`: stacks, gateway responses and limits come in, the merge template of Chalice goes out.
 
 `chalice package --merge-template infra/aws/merge.json` then gives one template of everything. The file is kept in the
 repository so that Chalice alone is enough; a test says when it is no longer what this makes.
@@ -41,14 +41,14 @@ def function_name(prefix: str, function: str) -> str:
 
 
 def merge_template() -> dict[str, Any]:
-    """The supporting stack, and what Chalice cannot say of functions and APIs."""
-    stack, limits = read("stack.json"), read("limits.json")
+    """The supporting stack, what watches it, and what Chalice cannot say of functions and APIs."""
+    stack, watching, limits = read("stack.json"), read("observability.json"), read("limits.json")
     resources = {name: _function(name, limits["most_at_once"]) for name in FUNCTIONS}
     return {
-        "Description": "Berth: functions, APIs, tables, queues, log groups, alarms",
-        "Parameters": stack["Parameters"] | _NETWORK,
-        "Conditions": stack["Conditions"] | {"InNetwork": _given("FunctionSubnets")},
-        "Resources": {**stack["Resources"], **resources, **_apis(limits)},
+        "Description": "Berth: functions, APIs, tables, queues, log groups, alarms, a dashboard",
+        "Parameters": watching["Parameters"] | stack["Parameters"] | _NETWORK,
+        "Conditions": watching["Conditions"] | {"InNetwork": _given("FunctionSubnets")},
+        "Resources": {**stack["Resources"], **watching["Resources"], **resources, **_apis(limits)},
     }
 
 

@@ -196,6 +196,14 @@ def test_functions_are_told_where_keys_and_sockets_are_and_no_secret(account: Ac
     assert kept["BERTH_SOCKETS_ENDPOINT_PARAMETER"]["Value"].startswith("https://")
 
 
+def test_the_stage_is_watched(account: Account, deployed: Deployed) -> None:
+    stacks = {each["StackName"] for each in account.client("cloudformation").describe_stacks()["Stacks"]}
+    [board] = account.client("cloudwatch").list_dashboards()["DashboardEntries"]
+
+    assert stacks == {"berth-dev", "berth-dev-observability"}
+    assert board["DashboardName"] == "berth-dev"
+
+
 def test_the_first_user_has_a_token(deployment: Deployment, deployed: Deployed) -> None:
     assert deployment.first_token().startswith("berth_")
 
@@ -228,6 +236,7 @@ def test_destroying_leaves_nothing(account: Account, deployment: Deployment, dep
         "queues": account.client("sqs").list_queues().get("QueueUrls", []),
         "logs": account.client("logs").describe_log_groups()["logGroups"],
         "parameters": account.client("ssm").describe_parameters()["Parameters"],
+        "dashboards": account.client("cloudwatch").list_dashboards()["DashboardEntries"],
         "alarms": account.client("cloudwatch").describe_alarms()["MetricAlarms"],
     }
     assert {name: each for name, each in left.items() if each} == {}

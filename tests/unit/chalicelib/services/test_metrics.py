@@ -149,7 +149,7 @@ def test_measurements_leave_as_one_line_per_dimensions_and_once(capsys: pytest.C
     assert (limited["deployment"], limited["kind"]) == ("prod", "frames")
     [directive] = limited["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Berth"
-    assert set(directive["Dimensions"][0]) == {"deployment", "kind"}
+    assert [set(each) for each in directive["Dimensions"]] == [{"deployment", "kind"}, {"deployment"}]
     assert lines["QueueAge"]["QueueAge"] == [0.25, 1.5]
     assert lines["QueueAge"]["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"] == "Seconds"
 
