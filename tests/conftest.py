@@ -1,4 +1,4 @@
-"""For every suite: no real AWS account can be reached; one engine and one registry serve all who ask."""
+"""For every suite: no real AWS account can be reached; one engine, registry and set of queues serve all who ask."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from infra.ground.engine import Engine
 from infra.ground.registry import Registry, registry_at
+from tests.aws import Aws, moto_server
 from tests.engines import DATA, engine_for_tests, say
 from tests.examples import PROFILES
 
@@ -38,3 +39,9 @@ def engine() -> Iterator[Engine]:
 def registry(engine: Engine) -> Iterator[Registry]:
     with registry_at(DATA / "registry", engine, say) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as aws:
+        yield aws.with_stack()

@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib.contract.statuses import Stage
 from infra.aws.template import FUNCTIONS, function_name
+from infra.aws.template import QUEUES as SOURCES
 
 OURS = "Berth"
 DEPLOYMENT = {"Fn::Select": [1, {"Fn::Split": ["-", {"Ref": "Prefix"}]}]}
@@ -103,7 +104,7 @@ def function_series(metric: str, function: str) -> Series:
     return Series(metric, "Sum", {"FunctionName": function_name("${Prefix}", function)}, "AWS/Lambda")
 
 
-QUEUES = ("commands", "enrolments", "events")
+QUEUES = tuple(sorted(each.lower() for each in SOURCES.values()))
 SOCKETS = tuple(each for each in FUNCTIONS.values() if each.startswith("websocket"))
 
 

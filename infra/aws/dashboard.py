@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from infra.aws.alarms import ALARMS, OURS, QUEUES, Series, function_series, queue_series
+from infra.aws.alarms import ALARMS, DEPLOYMENT, OURS, QUEUES, Series, function_series, queue_series
 from infra.aws.template import FUNCTIONS
 
 WIDTH, HEIGHT, ROW = 8, 6, 24
@@ -14,10 +14,9 @@ _ALARMS_HEIGHT = 5
 def dashboard() -> dict[str, Any]:
     """The dashboard in CloudFormation's words."""
     body = json.dumps({"widgets": [_alarms(), *_laid_out(_graphs())]}, separators=(",", ":"))
-    deployment = {"Fn::Select": [1, {"Fn::Split": ["-", {"Ref": "Prefix"}]}]}
     properties = {
         "DashboardName": {"Ref": "Prefix"},
-        "DashboardBody": {"Fn::Sub": [body, {"Deployment": deployment}]},
+        "DashboardBody": {"Fn::Sub": [body, {"Deployment": DEPLOYMENT}]},
     }
     return {"Type": "AWS::CloudWatch::Dashboard", "Properties": properties}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.aws.alarms import ALARMS
 from infra.aws.dashboard import dashboard
+from infra.aws.template import read
 
 FILE = Path(__file__).with_name("observability.json")
 
@@ -17,7 +18,7 @@ FILE = Path(__file__).with_name("observability.json")
 def template() -> dict[str, Any]:
     """What watches a stage."""
     topic = {"Type": "String", "Default": "", "Description": "SNS topic that is told of alarms; empty for none"}
-    prefix = {"Type": "String", "Default": "berth-dev", "AllowedPattern": "berth-[a-z0-9]{1,16}"}
+    prefix = read("stack.json")["Parameters"]["Prefix"]
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Berth: what watches a stage: alarms and a dashboard",

@@ -152,7 +152,7 @@ class Creation:
 
     def _create(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
         self._tell(intent, self._progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))
-        engine_id = patience.ask(lambda: self._created(spec, intent.image or spec.image))
+        engine_id = patience.ask(lambda: self._created(spec, intent.image))
         created = replace(intent, step=Step.CREATED, engine_id=engine_id)
         return self._tell(
             created,
@@ -160,7 +160,7 @@ class Creation:
             expected=(Step.ACCEPTED,),
         )
 
-    def _created(self, spec: ContainerSpec, image: str) -> str:
+    def _created(self, spec: ContainerSpec, image: str | None) -> str:
         """The engine id; a container of our name that is there already is ours from an earlier try (M4)."""
         place = self._place
         profile = profile_of(spec, place.host_id, place.network, place.cores, self._files.write(spec), image)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chalicelib.contract.agent_api import ContainerSpec
-from chalicelib.contract.resources import NetworkMode
-from infra.hostagent.profile import Bound, engine_name, hostname_of
+from infra.hostagent.profile import Bound, engine_name, hostname_of, networked
 
 RESOLVER = "127.0.0.11"
 """The engine's own, in the network namespace of every container that has a network."""
@@ -30,19 +29,6 @@ class Files(Protocol):
 
     def names(self) -> list[str]:
         """Whose files there are."""
-
-
-class NoFiles:
-    """`Files` of an engine that has none, as in a simulation."""
-
-    def write(self, spec: ContainerSpec) -> tuple[Bound, ...]:  # noqa: ARG002 - nothing is kept
-        return ()
-
-    def remove(self, name: str) -> None:  # noqa: ARG002
-        return
-
-    def names(self) -> list[str]:
-        return []
 
 
 class ContainerFiles:
@@ -73,9 +59,8 @@ class ContainerFiles:
 def contents_of(spec: ContainerSpec) -> dict[str, str]:
     """The files by name; no name or address of the host is in them."""
     hostname = hostname_of(spec)
-    networked = spec.network_mode is NetworkMode.DEFAULT
     return {
         "hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n",
         "hostname": f"{hostname}\n",
-        "resolv.conf": f"nameserver {RESOLVER}\noptions ndots:0\n" if networked else "",
+        "resolv.conf": f"nameserver {RESOLVER}\noptions ndots:0\n" if networked(spec) else "",
     }

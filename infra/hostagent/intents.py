@@ -27,6 +27,8 @@ CREATING = (Step.ACCEPTED, Step.CREATED, Step.STARTED)
 SETTLED = (Step.READY, Step.STOPPED)
 SWITCHING = (Step.STOPPING, Step.STARTING_AGAIN, Step.RESTARTING)
 GONE = (Step.REMOVING, Step.REMOVED)
+OVER = (*GONE, Step.FAILED)
+"""Nothing is or will be kept of such a container."""
 
 
 @dataclass(frozen=True, slots=True)

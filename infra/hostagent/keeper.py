@@ -12,7 +12,7 @@ from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Removed, Started
 from chalicelib.contract.tracing import bound
 from infra.hostagent.creation import Creation
-from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step, accepted, removing
+from infra.hostagent.intents import CREATING, GONE, OVER, SETTLED, SWITCHING, Intent, Step, accepted, removing
 from infra.hostagent.inventories import Inventories
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineError
@@ -118,7 +118,7 @@ class Keeper:
 
     def count(self) -> int:
         """Containers that are or will be on this host."""
-        return sum(1 for intent in self._journal.intents() if intent.step not in (*GONE, Step.FAILED))
+        return sum(1 for intent in self._journal.intents() if intent.step not in OVER)
 
     def remove(self, removal: Removal, cause: Cause = _USER) -> None:
         """Journal that this generation and all lower ones have to go, wherever they stand, and set about it."""
@@ -251,7 +251,7 @@ class Keeper:
 
     def _expire(self, container_id: str) -> None:
         intent = self._journal.get(container_id)
-        if intent is not None and intent.step not in (*GONE, Step.FAILED):
+        if intent is not None and intent.step not in OVER:
             removal = Removal(container_id=container_id, user_id=intent.user_id, generation=intent.generation)
             self.remove(removal, _EXPIRED)
 

@@ -1,9 +1,9 @@
 """What every part of the agent's core works with: engine, journal, and the process's time and threads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from infra.hostagent.files import Files, NoFiles
+from infra.hostagent.files import Files
 from infra.hostagent.journal import Journal
 from infra.hostagent.ports import Engine
 from infra.hostagent.runtime import Runtime
@@ -18,4 +18,4 @@ class Means:
     runtime: Runtime
     told: Callable[[], None]
     """Called after events were written to the journal, so that they are sent at once."""
-    files: Files = field(default_factory=NoFiles)
+    files: Files

@@ -75,6 +75,11 @@ def hostname_of(spec: ContainerSpec) -> str:
     return spec.name[:63]
 
 
+def networked(spec: ContainerSpec) -> bool:
+    """Whether the container has a network at all."""
+    return spec.network_mode is NetworkMode.DEFAULT
+
+
 def profile_of(
     spec: ContainerSpec, host_id: str, network: str, cores: int, bound: Sequence[Bound] = (), image: str | None = None
 ) -> Profile:
@@ -99,7 +104,7 @@ def profile_of(
             "stdin_open": False,
         },
         host_config=_limits(limits_of(spec.resources, cores)) | _walls() | _mounts(bound),
-        network=network if spec.network_mode is NetworkMode.DEFAULT else None,
+        network=network if networked(spec) else None,
     )
 
 

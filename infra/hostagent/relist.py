@@ -10,7 +10,7 @@ from dataclasses import replace
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
 from infra.hostagent.failures import exited, vanished
-from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step
+from infra.hostagent.intents import CREATING, OVER, SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
 from infra.hostagent.profile import engine_name
@@ -25,8 +25,6 @@ OOM_WINDOW_SECONDS = 5.0
 """A death by signal this soon after an out-of-memory kill was that."""
 
 _KILLED = 137
-
-_WITHOUT_FILES = (*GONE, Step.FAILED)
 
 
 class Relist:
@@ -68,7 +66,7 @@ class Relist:
 
     def _sweep(self, files: list[str], wanted: list[Intent], found: list[EngineContainer]) -> None:
         """Remove files that a crash left behind."""
-        used = {engine_name(each.container_id, each.generation) for each in wanted if each.step not in _WITHOUT_FILES}
+        used = {engine_name(each.container_id, each.generation) for each in wanted if each.step not in OVER}
         used |= {engine_name(each.container_id, each.generation) for each in found}
         for name in set(files) - used:
             self._files.remove(name)

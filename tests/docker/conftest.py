@@ -1,4 +1,4 @@
-"""A real engine, a registry on loopback, a queue, and an agent as a process."""
+"""An agent as a process, and an image of several layers in the registry."""
 
 import contextlib
 import io
@@ -10,14 +10,8 @@ import pytest
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
 from infra.ground.registry import Registry
-from tests.aws import Aws, moto_server
+from tests.aws import Aws
 from tests.docker.agents import RunningAgent, agent_on
-
-
-@pytest.fixture(scope="session")
-def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as aws:
-        yield aws.with_stack()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""An engine, a queue and one agent; a neighbour that is measured; and a table of it all at the end."""
+"""One agent; a neighbour that is measured; and a table of it all at the end."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,11 @@ import pytest
 
 from infra.ground.engine import Engine
 from infra.ground.images import BOOKWORM
-from tests.aws import Aws, moto_server
+from tests.aws import Aws
 from tests.docker.agents import RunningAgent, agent_on
 from tests.limits.neighbour import Neighbour, neighbour_on
 
 TABLE: list[str] = []
-
-
-@pytest.fixture(scope="session")
-def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as aws:
-        yield aws.with_stack()
 
 
 @pytest.fixture(scope="module")

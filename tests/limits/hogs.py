@@ -1,4 +1,4 @@
-"""Rows 21 to 31: programs that take all they can get. What each may get is the profile's, and its neighbour goes on."""
+"""Programs that take all they can get. What each may get is the profile's, and its neighbour goes on."""
 
 from infra.hostagent.profile import PIDS
 from tests.limits.probes import Ground, Probe, Verdict, probe

@@ -1,9 +1,8 @@
 """Hostile programs and what must come of them: a program goes into a container of a real agent, a verdict comes out.
 
-A probe is one function of a `Ground`; `@probe(row, name)` lists it. Rows are those of the table in docs/hosts.md.
+A probe is one function of a `Ground`; `@probe(row, name)` lists it. Rows are those of reliability §4.4.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,16 +24,10 @@ class Seen:
 
     output: str
     exit_code: int
-    seconds: float
 
     @property
     def words(self) -> list[str]:
         return self.output.split()
-
-    @property
-    def cut(self) -> bool:
-        """Whether the watchdog ended it."""
-        return self.exit_code in (124, 137, 143) and self.seconds >= WATCHDOG_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +53,9 @@ class Ground:
 
     def run(self, program: str, user: str = "0", seconds: int = WATCHDOG_SECONDS) -> Seen:
         """Run a shell program inside, under the watchdog; output and errors in one."""
-        began = time.monotonic()
         command = ["timeout", "-k", "2", str(seconds), "sh", "-c", program]
         done = self.container.exec_run(command, user=user)
-        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0), time.monotonic() - began)
+        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0))
 
     def spawn(self, program: str, user: str = "0") -> None:
         """Have it run inside while we look from outside."""
@@ -72,26 +64,16 @@ class Ground:
         )
 
     def processes(self) -> int:
-        """How many there are inside, looked at from outside."""
-        return self._counted("pids", "pids.current")
-
-    def memory(self) -> int:
-        """Bytes its processes and files in memory take, looked at from outside."""
-        return self._counted("memory", "memory.usage_in_bytes", "memory.current")
-
-    def _counted(self, controller: str, *names: str) -> int:
-        """A number of its control group, of either version."""
+        """How many there are inside, by its control group of either version."""
         pid = self.container.attrs["State"]["Pid"]
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers and controller not in controllers.split(","):
+            if controllers and "pids" not in controllers.split(","):
                 continue
-            root = Path("/sys/fs/cgroup") / (controller if controllers else "")
-            for name in names:
-                file = root / path.lstrip("/") / name
-                if file.exists():
-                    return int(file.read_text())
-        raise LookupError(controller)
+            file = Path("/sys/fs/cgroup") / ("pids" if controllers else "") / path.lstrip("/") / "pids.current"
+            if file.exists():
+                return int(file.read_text())
+        raise LookupError("pids.current")
 
     def answers(self) -> bool:
         """Whether a new process can be started inside."""

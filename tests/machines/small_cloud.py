@@ -22,6 +22,7 @@ from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineRefused
 from tests.builders import a_report
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 from tests.fakes.world import HOST_KEY, World
 from tests.machines.subscribers import Audience
 
@@ -88,7 +89,7 @@ class HostSide:
         self.runtime = OneThread(world)
         self.engine = FakeEngine(present={"debian:bookworm"})
         self.journal = Journal(sqlite3.connect(":memory:", isolation_level=None), self.runtime)
-        means = Means(self.engine, self.journal, self.runtime, lambda: None)
+        means = Means(self.engine, self.journal, self.runtime, lambda: None, MemoryFiles())
         creation = Creation(means, NoImages(self.engine), Place(host_id, "network", 2, engine_patience_seconds=0))
         self.keeper = Keeper(means, creation, Policy(host_id, 100))
 

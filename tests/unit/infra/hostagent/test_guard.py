@@ -28,6 +28,7 @@ from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 
 CONTROL = new_private_key()
 HOST = "host-1"
@@ -40,7 +41,7 @@ class Caller:
         self.engine = FakeEngine(present={"debian:bookworm"})
         runtime = ThreadRuntime()
         self.journal = Journal(folder / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None)
+        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
         pulls = Pulls(self.engine, parallel=1, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0.1)
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))

@@ -20,6 +20,7 @@ from infra.hostagent.ports import EngineDown
 from infra.hostagent.profile import profile_of
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 from tests.unit.infra.hostagent.test_runtime import OneThread
 
 IMAGE = "debian:bookworm"
@@ -34,7 +35,10 @@ class Bench:
         self.database = sqlite3.connect(":memory:")
         self.journal = Journal(self.database, self.process)
         self.inventories = Inventories(
-            Means(self.engine, self.journal, self.process, lambda: None), "host", grace_seconds=300, every_seconds=60
+            Means(self.engine, self.journal, self.process, lambda: None, MemoryFiles()),
+            "host",
+            grace_seconds=300,
+            every_seconds=60,
         )
         self.sent: list[Inventory] = []
 

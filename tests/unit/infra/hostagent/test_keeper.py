@@ -23,6 +23,7 @@ from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 
 IMAGE = "debian:bookworm"
 
@@ -38,7 +39,7 @@ class Bench:
     def restart(self, max_containers: int = 10, draining: bool = False) -> None:
         runtime = ThreadRuntime()
         self.journal = Journal(self.folder / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None)
+        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place("host", "network", 2, engine_patience_seconds=0.3)
         policy = Policy("host", max_containers, draining)

@@ -23,6 +23,7 @@ from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 
 HOST = "host"
 UNDER_WAY = (*CREATING, *SWITCHING, Step.REMOVING)
@@ -45,7 +46,7 @@ class KeeperMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         runtime = ThreadRuntime()
         self.journal = Journal(Path(self.folder.name) / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None)
+        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0)
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, 10))

@@ -23,6 +23,7 @@ from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.tellings import telling
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.files import MemoryFiles
 
 IMAGE = "debian:bookworm"
 HOST = "host"
@@ -75,7 +76,7 @@ class Bench:
         self.engine = engine or HookedEngine(present={IMAGE}, remote={"slow:1"})
         runtime = ThreadRuntime()
         self.journal = Journal(folder / "journal", runtime)
-        self.means = Means(self.engine, self.journal, runtime, lambda: None)
+        self.means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
         pulls = Pulls(self.engine, parallel=1, seconds=60)
         place = Place(HOST, "network", 2, engine_patience_seconds=30)
         self.creation = Creation(self.means, pulls, place)
