@@ -84,14 +84,20 @@ def test_its_ports_are_not_published_and_it_gets_no_more_than_the_profile(agent:
     assert not any(found["NetworkSettings"]["Ports"].values())
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
     assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
-    assert [mount["Type"] for mount in found["Mounts"]] == ["volume"]
+    assert sorted((mount["Type"], mount["Destination"], mount["RW"]) for mount in found["Mounts"]) == [
+        ("bind", "/etc/hostname", False),
+        ("bind", "/etc/hosts", False),
+        ("bind", "/etc/resolv.conf", False),
+        ("volume", "/data", True),
+    ]
 
 
 def test_its_volume_goes_with_it(agent: RunningAgent, engine: Engine, reference: str) -> None:
     spec = a_spec(image=reference)
     agent.create(spec)
     agent.until(spec.container_id, "ready")
-    [volume] = [mount["Name"] for mount in inspected(agent, spec.container_id)["Mounts"]]
+    mounts = inspected(agent, spec.container_id)["Mounts"]
+    [volume] = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
 
     agent.delete(spec)
     agent.until(spec.container_id, "removed")
