@@ -10,7 +10,7 @@ from dataclasses import replace
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
 from infra.hostagent.failures import exited, vanished
-from infra.hostagent.intents import CREATING, OVER, SETTLED, SWITCHING, Intent, Step
+from infra.hostagent.intents import CREATING, SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
 from infra.hostagent.profile import engine_name
@@ -44,7 +44,7 @@ class Relist:
     def look(self) -> None:
         """Compare and mend. The journal is read first: what was ready then must be found now.
 
-        Files are listed before even that: whose files are there then is in the journal or on the engine, or unwanted.
+        Files are listed before even that: what is being made then is in the journal, what was made is on the engine.
         """
         files = self._files.names()
         wanted = {intent.container_id: intent for intent in self._journal.intents()}
@@ -65,8 +65,8 @@ class Relist:
         self._journal.forget(self._runtime.time() - TOMBSTONE_SECONDS)
 
     def _sweep(self, files: list[str], wanted: list[Intent], found: list[EngineContainer]) -> None:
-        """Remove files that a crash left behind."""
-        used = {engine_name(each.container_id, each.generation) for each in wanted if each.step not in OVER}
+        """Remove files of what is neither on the engine nor being made: a crash or somebody else left them behind."""
+        used = {engine_name(each.container_id, each.generation) for each in wanted if each.step in CREATING}
         used |= {engine_name(each.container_id, each.generation) for each in found}
         for name in set(files) - used:
             self._files.remove(name)

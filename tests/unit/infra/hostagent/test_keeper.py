@@ -18,7 +18,7 @@ from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineRefused
-from infra.hostagent.profile import profile_of
+from infra.hostagent.profile import engine_name, profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
@@ -34,12 +34,13 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.engine = FakeEngine(present={IMAGE}, remote={"pulled:1"})
+        self.files = MemoryFiles()
         self.restart()
 
     def restart(self, max_containers: int = 10, draining: bool = False) -> None:
         runtime = ThreadRuntime()
         self.journal = Journal(self.folder / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
+        means = Means(self.engine, self.journal, runtime, lambda: None, self.files)
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place("host", "network", 2, engine_patience_seconds=0.3)
         policy = Policy("host", max_containers, draining)
@@ -221,6 +222,17 @@ def test_a_full_or_draining_host_refuses(bench: Bench) -> None:
         with pytest.raises(CallRefused) as refused:
             bench.keeper.accept(a_spec(image=IMAGE))
         assert refused.value.code is code
+
+
+def test_files_go_with_a_container_that_somebody_removes_and_stay_with_one_that_stopped(bench: Bench) -> None:
+    vanished, exited = bench.ready(), bench.ready()
+    by_id = {container.container_id: engine_id for engine_id, (_, container) in bench.engine.rows.items()}
+    bench.engine.remove(by_id[vanished.container_id])
+    bench.engine.die(by_id[exited.container_id], 1)
+
+    bench.keeper.relist.look()
+
+    assert bench.files.names() == [engine_name(exited.container_id, exited.generation)]
 
 
 def test_what_somebody_removes_is_told_as_vanished_however_far_that_is(bench: Bench) -> None:
