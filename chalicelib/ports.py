@@ -4,21 +4,35 @@ Every promise here is asked of the fake and of the real adapter by `tests/contra
 also raise Busy when the store refuses after bounded retries; then nothing was written.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, PowerCall, Removal, ResizeCall
-from chalicelib.contract.causes import Cause
-from chalicelib.contract.commands import Command
-from chalicelib.contract.events import Event
-from chalicelib.contract.statuses import Status
-from chalicelib.domain.books import Entry, NameRow
-from chalicelib.domain.connection import Connection
-from chalicelib.domain.container import Container, Frame, PendingPower
-from chalicelib.domain.host import Host, Reserved
-from chalicelib.domain.identity import Token
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from chalicelib.contract.agent_api import (
+        ContainerSpec,
+        ExecCall,
+        Holdings,
+        HostReport,
+        PowerCall,
+        Ran,
+        Removal,
+        ResizeCall,
+    )
+    from chalicelib.contract.causes import Cause
+    from chalicelib.contract.commands import Command
+    from chalicelib.contract.events import Event
+    from chalicelib.contract.statuses import Status
+    from chalicelib.domain.books import Entry, NameRow
+    from chalicelib.domain.connection import Connection
+    from chalicelib.domain.container import Container, Frame, PendingPower
+    from chalicelib.domain.host import Host, Reserved
+    from chalicelib.domain.identity import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,17 @@ class Replayed:
     answer: dict[str, Any]
 
 
-class ContainerStore(Protocol):
+class ContainerViews(Protocol):
+    """What subscribers are shown: the records of a user, and the event log."""
+
+    def of_user(self, user_id: str) -> list[Container]:
+        """The user's live containers, newest first."""
+
+    def frames_after(self, container_id: str, seq: int) -> list[Frame]:
+        """The frames of a container with a higher number, in order."""
+
+
+class ContainerStore(ContainerViews, Protocol):
     """Records of containers, names, quotas, idempotency keys and the event log."""
 
     def create(
@@ -61,9 +85,6 @@ class ContainerStore(Protocol):
 
     def get(self, user_id: str, container_id: str) -> Container:
         """The record as of now (strongly consistent) whatever its status, or NotFound."""
-
-    def of_user(self, user_id: str) -> list[Container]:
-        """The user's live containers, newest first."""
 
     def begin_delete(self, container: Container, at: datetime, cause: Cause) -> Container:
         """Move a live record to `deleting`, due at once, and give back name and quota, in one transaction.
@@ -110,8 +131,8 @@ class ContainerStore(Protocol):
     def on_host(self, host_id: str, limit: int) -> list[Container]:
         """Records placed on a host in `creating`, `running` or `deleting`, at most `limit`; may lag behind writes."""
 
-    def frames_after(self, container_id: str, seq: int) -> list[Frame]:
-        """The frames of a container with a higher number, in order."""
+    def find_on_host(self, host_id: str, container_id: str) -> Container:
+        """The record with this id, whoever its user is, if it is placed on that host; may lag behind. NotFound."""
 
 
 class HostStore(Protocol):
@@ -235,6 +256,13 @@ class Agents(Protocol):
         """Everything of ours on the host's engine, found just now; AgentRefused or AgentUnreachable."""
 
 
+class Runner(Protocol):
+    """Commands inside containers: the one call to a host that waits for work, and is never made twice."""
+
+    def run(self, host: Host, call: ExecCall) -> Ran:
+        """Run it and answer what it printed; AgentRefused (it was not run) or AgentUnreachable (it may have been)."""
+
+
 class Sockets(Protocol):
     """Writing to WebSocket connections."""
 
@@ -256,6 +284,13 @@ class Metrics(Protocol):
 
     def flush(self) -> None:
         """Hand over what was noted since the last time; at the end of an invocation."""
+
+
+class Tracer(Protocol):
+    """Where it can be seen afterwards how long each part of an invocation took."""
+
+    def invocation(self, function: str) -> AbstractContextManager[None]:
+        """All that is done inside belongs to one invocation of this function."""
 
 
 class DeadLetters(Protocol):

@@ -46,6 +46,10 @@ class Settings:
     sweep_seconds: int
     """How long one run of the sweeper watches leases; 0 = one look."""
     allowed_origins: tuple[str, ...]
+    any_disk: bool
+    """Whether containers are placed on hosts, too, that cannot hold them to their disk."""
+    tracing: bool
+    """Whether invocations are traced by X-Ray; the stage's `xray` must be on too."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -75,6 +79,8 @@ class Settings:
             host_shards=read.number("HOST_SHARDS", 1),
             sweep_seconds=read.number("SWEEP_SECONDS", 0),
             allowed_origins=tuple(read.text("ALLOWED_ORIGINS", "").split()),
+            any_disk=read.yes("ANY_DISK"),
+            tracing=read.yes("TRACING"),
         )
 
     def table(self, name: str) -> str:
@@ -109,6 +115,13 @@ class _Reader:
     def pem(self, name: str) -> str:
         """A key; line ends may be written as `\\n`, since environment variables of a stage are one line each."""
         return self.text(name, "").replace("\\n", "\n")
+
+    def yes(self, name: str) -> bool:
+        """True for `yes`; absent or `no` is False."""
+        value = self.text(name, "no")
+        if value not in ("yes", "no"):
+            raise MissingSetting(f"BERTH_{name} must be yes or no, not {value!r}")
+        return value == "yes"
 
     def number(self, name: str, default: int) -> int:
         value = self.text(name, str(default))

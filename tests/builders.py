@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.contract.agent_api import ContainerSpec, HostReport
 from chalicelib.contract.causes import Actor, Cause, Code
-from chalicelib.contract.resources import Resources
+from chalicelib.contract.resources import Resources, Shell
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.container import Container
 from chalicelib.domain.host import Host
@@ -44,6 +44,7 @@ def a_report(**changes: Any) -> HostReport:
         "memory_mb": 16_000,
         "cpu_shares": 16_000,
         "disk_mb": 100_000,
+        "disk_limited": True,
         "max_containers": 100,
         "engine_version": "29.5.1",
         "kernel_version": "6.1",
@@ -104,6 +105,7 @@ def a_spec(**changes: Any) -> ContainerSpec:
         "name": "web",
         "image": "debian:bookworm",
         "resources": Resources(memory_mb=128, cpu_shares=500, disk_mb=1024),
+        "shell": Shell(enhanced=False),
         "create_seconds": 60.0,
     }
     return ContainerSpec(**(values | changes))

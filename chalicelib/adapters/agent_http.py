@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import ValidationError
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Refusal, Removal, ResizeCall
+from chalicelib.contract.agent_api import (
+    ContainerSpec,
+    ExecCall,
+    Holdings,
+    PowerCall,
+    Ran,
+    Refusal,
+    Removal,
+    ResizeCall,
+)
 from chalicelib.contract.model import Traced
 from chalicelib.contract.signatures import sign_call
 from chalicelib.contract.tracing import traced
@@ -17,13 +26,16 @@ if TYPE_CHECKING:
     from chalicelib.ports import Clock, Ids
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
-"""Seconds; agents answer before they work, so more means that something is wrong."""
+"""Seconds; agents answer before they work (commands apart), so more means that something is wrong."""
+
+ANSWER_SECONDS = 2.5
+"""What an agent needs beside a command's own time, to kill it and to answer."""
 
 _REFUSALS = (409, 503)
 
 
 class HttpAgents:
-    """`ports.Agents` over HTTP."""
+    """`ports.Agents` and `ports.Runner` over HTTP."""
 
     def __init__(self, client: httpx.Client, private_key: str, clock: "Clock", ids: "Ids") -> None:
         self._client = client
@@ -50,7 +62,17 @@ class HttpAgents:
         except ValidationError as error:
             raise AgentUnreachable("the agent's answer cannot be read") from error
 
-    def _call(self, host: "Host", method: str, path: str, message: Traced | None = None) -> httpx.Response:
+    def run(self, host: "Host", call: ExecCall) -> Ran:
+        timeout = httpx.Timeout(call.timeout_seconds + ANSWER_SECONDS, connect=TIMEOUT.connect)
+        answer = self._call(host, "POST", f"/v1/containers/{call.container_id}/exec", call, timeout)
+        try:
+            return Ran.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise AgentUnreachable("the agent's answer cannot be read") from error
+
+    def _call(
+        self, host: "Host", method: str, path: str, message: Traced | None = None, timeout: httpx.Timeout = TIMEOUT
+    ) -> httpx.Response:
         if host.report is None:
             raise AgentUnreachable("the host has not reported yet")
         body = traced(message).model_dump_json(exclude_none=True).encode() if message is not None else b""
@@ -58,7 +80,7 @@ class HttpAgents:
         url = host.report.endpoint.rstrip("/") + path
         try:
             answer = self._client.request(
-                method, url, content=body, headers=headers | {"Content-Type": "application/json"}, timeout=TIMEOUT
+                method, url, content=body, headers=headers | {"Content-Type": "application/json"}, timeout=timeout
             )
         except httpx.HTTPError as error:
             raise AgentUnreachable(type(error).__name__) from error

@@ -12,7 +12,7 @@ CONFIG = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts"
 
 
 class ApiGatewaySockets:
-    """`ports.Sockets` by boto3's `apigatewaymanagementapi` client."""
+    """`ports.Sockets` by the client of `apigatewaymanagementapi`."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -18,18 +18,22 @@ class ContainerSpec(Traced):
     image: str
     """Full image reference for the engine, for example `debian:bookworm`."""
     role: str = ""
-    shell: Shell = Shell()
+    shell: Shell = Field(default_factory=Shell)
     resources: Resources
     environment: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     network_mode: NetworkMode = NetworkMode.DEFAULT
     allowed_domains: list[str] = Field(default_factory=list)
+    runtime: str | None = None
+    """The engine's runtime, one of those that the host reports; None = the engine's default."""
     create_seconds: float = Field(gt=0)
     """Seconds left until the creation must have ended, counted from the receipt of the call."""
     expires_in_seconds: float | None = Field(default=None, gt=0)
     """Seconds the container may live, counted from the receipt of the call; None = no limit."""
     number: int = Field(default=0, ge=0)
     """Number of the last event the control plane has of this generation; a host that forgot it numbers on from here."""
+    disk_limited: bool = True
+    """A host that cannot hold it to its disk is to refuse it."""
 
 
 class Removal(Traced):
@@ -71,6 +75,42 @@ class ResizeCall(Traced):
     action: str
 
 
+class ExecUser(StrEnum):
+    """As whom a command runs."""
+
+    USER = "user"
+    ROOT = "root"
+
+
+class ExecCall(Traced):
+    """Body of `POST /v1/containers/{id}/exec`: run this now and answer what it printed; never sent twice."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+    command: list[str] = Field(min_length=1)
+    user: ExecUser | None = None
+    """None: `user` where the image has such a user, else root."""
+    workdir: str | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    timeout_seconds: float = Field(gt=0)
+    """Seconds from the receipt of the call until the command is killed."""
+
+
+class Ran(Message):
+    """Answer 200 to an ExecCall: what was printed, in any case valid text and of limited size."""
+
+    stdout: str
+    stderr: str
+    output: str
+    """Both, as they came."""
+    exit_code: int
+    """-1 when it was killed because its time was over."""
+    duration_ms: int = Field(ge=0)
+    truncated: bool
+    timed_out: bool
+
+
 class Accepted(Message):
     """Answer 202: the host has journalled the intent and will report by events."""
 
@@ -87,6 +127,8 @@ class RefusalCode(StrEnum):
     TOMBSTONE = "tombstone"
     STALE_GENERATION = "stale_generation"
     UNKNOWN = "unknown"
+    DISK_UNLIMITED = "disk_unlimited"
+    BUSY = "busy"
 
 
 class Refusal(Message):
@@ -122,8 +164,12 @@ class HostReport(Message):
     memory_mb: int
     cpu_shares: int
     disk_mb: int
+    disk_limited: bool = False
+    """True when a container here cannot write more than it was granted."""
     max_containers: int
     images: list[str] = Field(default_factory=list)
+    runtimes: list[str] = Field(default_factory=list)
+    """What its engine can run containers with, by the engine's names."""
     engine_version: str
     kernel_version: str
     agent_version: str

@@ -18,6 +18,7 @@ class Code(StrEnum):
     IMAGE_DENIED = "image_denied"
     IMAGE_TOO_LARGE = "image_too_large"
     IMAGE_TIMEOUT = "image_timeout"
+    ROLE_FAILED = "role_failed"
     NO_CAPACITY = "no_capacity"
     TIMEOUT = "timeout"
     ENGINE_ERROR = "engine_error"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.model import Traced
@@ -68,7 +68,7 @@ class Settle(Traced):
 
 Command = Annotated[Create | Delete | Power | Resize | Rename | Settle, Field(discriminator="kind")]
 
-_COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Command, config=ConfigDict(defer_build=True))
 
 
 def parse_command(body: str) -> Command:

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from chalicelib.contract.agent_api import Held, HostReport
 from chalicelib.contract.causes import Cause
-from chalicelib.contract.model import Moment, Traced
+from chalicelib.contract.model import Message, Moment, Traced
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.statuses import Stage
+
+ImageDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""What an image was in its registry."""
 
 
 class ContainerEvent(Traced):
@@ -39,6 +42,8 @@ class Created(ContainerEvent):
 
     kind: Literal["created"] = "created"
     engine_id: str
+    image_digest: ImageDigest | None = None
+    """What its image was in its registry; None for one that came from none."""
 
 
 class Ready(ContainerEvent):
@@ -47,6 +52,24 @@ class Ready(ContainerEvent):
     kind: Literal["ready"] = "ready"
     engine_id: str
     started_at: Moment
+
+
+class Passed(Message):
+    """A stage that is over, in words for people."""
+
+    stage: Stage
+    progress: int = Field(ge=0, le=100)
+    message: str
+
+
+class Claimed(ContainerEvent):
+    """A container that was made ahead is this one now, and usable: every stage of its creation is told with it."""
+
+    kind: Literal["claimed"] = "claimed"
+    engine_id: str
+    image_digest: ImageDigest | None = None
+    started_at: Moment
+    passed: list[Passed]
 
 
 class Failed(ContainerEvent):
@@ -125,10 +148,12 @@ class ListRequested(Traced):
     user_id: str
 
 
-AboutContainer = Progress | Created | Ready | Failed | Stopped | Started | Abandoned | Resized | Renamed | Removed
+AboutContainer = (
+    Progress | Created | Ready | Claimed | Failed | Stopped | Started | Abandoned | Resized | Renamed | Removed
+)
 Event = Annotated[AboutContainer | Heartbeat | Inventory | ListRequested, Field(discriminator="kind")]
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
 
 
 def parse_event(text: str) -> Event:

@@ -6,6 +6,7 @@ from typing import Any
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Abandoned, Failed, Progress, Removed, Renamed, Started, Stopped
 from chalicelib.contract.statuses import PROGRESS, Stage
+from chalicelib.domain import catalogue
 from chalicelib.domain.container import Container
 
 BY_USER = Cause(code=Code.USER, actor=Actor.USER, message="deleted by its user")
@@ -19,7 +20,7 @@ def validating(container: Container, now: datetime) -> Progress:
 
 def overdue(container: Container, now: datetime) -> Failed:
     """Its deadline has passed: no host took it, or its host did not finish."""
-    return Failed(**_about(container, now), cause=_unfinished() if container.host_id else _no_capacity())
+    return Failed(**_about(container, now), cause=_unfinished() if container.host_id else _no_capacity(container))
 
 
 def too_many_pulls(container: Container, now: datetime, wait_seconds: int) -> Failed:
@@ -31,6 +32,15 @@ def too_many_pulls(container: Container, now: datetime, wait_seconds: int) -> Fa
     )
     cause = Cause(code=Code.IMAGE_DENIED, actor=Actor.SYSTEM, message=message)
     return Failed(**_about(container, now), cause=cause)
+
+
+def unlimited(container: Container, now: datetime) -> Failed:
+    """No host can hold it to its disk, and the deployment allows no others."""
+    message = (
+        "no host here can limit what a container writes, and none is used that cannot: "
+        "tell the operator of this deployment"
+    )
+    return Failed(**_about(container, now), cause=Cause(code=Code.NO_CAPACITY, actor=Actor.SYSTEM, message=message))
 
 
 def lost_creating(container: Container, now: datetime) -> Failed:
@@ -78,8 +88,12 @@ def abandoned(container: Container, action: str, now: datetime) -> Abandoned:
     return Abandoned(**_about(container, now), action=action, cause=cause)
 
 
-def _no_capacity() -> Cause:
-    message = "no host had room for the container in time: try again in a few minutes, or ask for less memory or CPU"
+def _no_capacity(container: Container) -> Cause:
+    runtime = catalogue.tiers()[container.tier].runtime
+    kind = f" of those with the runtime of your tier ({runtime})" if runtime else ""
+    message = (
+        f"no host{kind} had room for the container in time: try again in a few minutes, or ask for less memory or CPU"
+    )
     return Cause(code=Code.NO_CAPACITY, actor=Actor.SYSTEM, message=message)
 
 

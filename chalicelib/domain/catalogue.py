@@ -4,11 +4,14 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+BAREBONE = "barebone"
+"""The role of an image left as it is."""
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Range(_Row):
@@ -32,6 +35,8 @@ class Tier(_Row):
     memory_mb: Range
     cpu_shares: Range
     disk_mb: Range
+    runtime: str | None = Field(default=None, exclude=True)
+    """The engine's runtime for its containers, on hosts that have it; None = the host's default. Not published."""
 
 
 class Image(_Row):

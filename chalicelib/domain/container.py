@@ -15,7 +15,7 @@ from chalicelib.domain.images import CUSTOM
 class PendingPower(BaseModel):
     """A start, stop or restart that its user asked for and that no event has confirmed yet."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     verb: Verb
     action: str
@@ -24,7 +24,7 @@ class PendingPower(BaseModel):
 class PendingResize(BaseModel):
     """Other amounts that the record grants and its host has not confirmed; `before` are those it had."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     action: str
     before: Resources
@@ -33,7 +33,7 @@ class PendingResize(BaseModel):
 class Container(BaseModel):
     """One user's container from acceptance until its record fades, 24 h after deletion."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     id: str
     user_id: str
@@ -43,8 +43,10 @@ class Container(BaseModel):
     """As asked for (`custom:<ref>` for a custom image)."""
     image_reference: str
     """What the engine pulls."""
+    image_digest: str | None = None
+    """What that was pinned to, once its host has chosen."""
     role: str = ""
-    shell: Shell = Shell()
+    shell: Shell = Field(default_factory=Shell)
     resources: Resources
     environment: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
@@ -128,7 +130,7 @@ RECONFIGURED = ("name", "resources", "pending_resize", "pending_rename", "due_at
 class Frame(BaseModel):
     """One pushed frame as kept in the event log: `type`, `container` and `seq` as on the wire."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     type: str
     container: dict[str, object]

@@ -1,7 +1,7 @@
 """Everything that can go wrong, in our words. Facts come in as fields; `edge.answers` alone maps them to HTTP.
 
 BerthError
-├── Refused                      the caller can do something about it (4xx)
+├── Refused                      the caller can do something about it (4xx, but for commands that end late or unheard)
 │   ├── Unauthorized             401  no, broken, unknown, expired or revoked token
 │   ├── InsufficientScope        403  the token may not do this
 │   ├── OriginNotAllowed         403  a browser page that is not on the list
@@ -14,12 +14,15 @@ BerthError
 │   ├── NoRoom                   409  the container's host has no room for more
 │   ├── KeyReused                422  an idempotency key with another body
 │   ├── NotFound                 404  not there, or not the caller's
-│   └── RateLimited              429  too often; says when to come back
+│   ├── RateLimited              429  too often; says when to come back
+│   ├── HostSilent               503  the container's host gave no answer: whether the command ran is not known
+│   └── CommandTimedOut          504  the command was killed when its time was over; has what it printed
 ├── Busy                         503  the store refused after bounded retries; nothing was written
 └── Internal                     between our own parts; never reaches a client as such
     ├── StaleWrite               the record has moved on since it was read
     ├── HostFull                 the host's reservation was refused
     ├── NoCapacity               no host can take the container now
+    │   └── NoLimits             of those with room, none can hold it to its disk
     ├── AgentRefused             the host said no for certain
     ├── AgentUnreachable         the host's answer is not known
     ├── RetryLater               the message is not done with; says when to deliver it again
@@ -147,6 +150,25 @@ class RateLimited(Refused):
         self.retry_after = retry_after
 
 
+class HostSilent(Refused):
+    """Nobody knows whether the command ran, so it is not run again."""
+
+    code = "host_silent"
+
+    def __init__(self) -> None:
+        message = "the command may have run: look before you send it again"
+        super().__init__("the container's host gave no answer", message=message)
+
+
+class CommandTimedOut(Refused):
+    """`printed` is what came until then, as in an answer in time."""
+
+    code = "command_timed_out"
+
+    def __init__(self, seconds: float, printed: Mapping[str, Any]) -> None:
+        super().__init__("exec timed out", timeout_s=seconds, **printed)
+
+
 class Busy(BerthError):
     """The store refused after bounded retries; nothing was written and the request may be sent again."""
 
@@ -165,6 +187,10 @@ class HostFull(Internal):
 
 class NoCapacity(Internal):
     """No host can take the container now; later one may."""
+
+
+class NoLimits(NoCapacity):
+    """There is room, but on no host that can hold the container to its disk."""
 
 
 class AgentRefused(Internal):

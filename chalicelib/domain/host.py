@@ -33,7 +33,7 @@ def brief(report: HostReport) -> HostReport:
 class Reserved(BaseModel):
     """What placed containers hold of a host."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     memory_mb: int = 0
     cpu_shares: int = 0
@@ -44,7 +44,7 @@ class Reserved(BaseModel):
 class Host(BaseModel):
     """An enrolled host; `report` and `received_at` are None until its first heartbeat."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     id: str
     public_key: str
@@ -56,9 +56,14 @@ class Host(BaseModel):
     failed_at: datetime | None = None
     """When it last refused a container or did not answer."""
 
-    def takes(self, wanted: Resources, now: datetime) -> bool:
-        """Whether a container of this size may be placed here now."""
-        return self.placeable(now) and self.room_for(wanted)
+    def takes(self, wanted: Resources, now: datetime, *, any_disk: bool = False) -> bool:
+        """Whether a container of this size may be placed here now; with `any_disk` also where its disk has no limit."""
+        return self.placeable(now) and self.room_for(wanted) and (any_disk or self.disk_limited)
+
+    @property
+    def disk_limited(self) -> bool:
+        """Whether a container here cannot write more than it was granted."""
+        return self.report is not None and self.report.disk_limited
 
     def placeable(self, now: datetime) -> bool:
         """Whether it is alive, with its engine up, and not draining."""
@@ -69,6 +74,10 @@ class Host(BaseModel):
     def has(self, image: str) -> bool:
         """Whether its engine has the image, so that nothing is pulled; without a tag it means `latest`."""
         return self.report is not None and not {image, f"{image}:latest"}.isdisjoint(self.report.images)
+
+    def runs(self, runtime: str | None) -> bool:
+        """Whether its engine has the runtime; None is its default, whatever that is."""
+        return runtime is None or (self.report is not None and runtime in self.report.runtimes)
 
     def silent(self, now: datetime) -> bool:
         """Whether its lease has run out; one that never reported has none."""

@@ -17,6 +17,9 @@ class Scope(StrEnum):
 
 
 DEFAULT_SCOPES = (Scope.READ, Scope.WRITE)
+"""Of a token that is minted without a word about them."""
+
+GUEST_SCOPES = (Scope.READ, Scope.WRITE, Scope.EXEC)
 
 
 @dataclass(frozen=True, slots=True)

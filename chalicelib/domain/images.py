@@ -7,6 +7,7 @@ host at an address of their choosing (reliability §4.5).
 import re
 from dataclasses import dataclass
 
+from chalicelib.contract.kept_names import is_kept_name
 from chalicelib.domain import catalogue
 from chalicelib.domain.errors import InvalidRequest
 
@@ -21,6 +22,9 @@ _REFERENCE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _HTTPS_PORT = "443"
+_OFFICIAL = "library/"
+_IDENTITY = re.compile(r"[0-9a-f]{64}")
+"""Of an image, to a host that finds it where a name of Docker Hub should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def _custom(reference: str | None) -> ImageChoice:
     if match is None:
         raise InvalidRequest("invalid custom_image format", "custom_image")
     _check_registry(match["host"], match["port"])
+    _check_name(match["host"], match["port"], match["path"])
     return ImageChoice(f"{CUSTOM}:{reference}", reference, custom=True)
 
 
@@ -75,6 +80,16 @@ def _check_registry(host: str | None, port: str | None) -> None:
     registry = host or DEFAULT_REGISTRY
     if registry not in allowed or port not in (None, _HTTPS_PORT):
         raise InvalidRequest("registry not allowed", "custom_image", allowed_registries=sorted(allowed))
+
+
+def _check_name(host: str | None, port: str | None, path: str) -> None:
+    """As hosts read it: what is no registry is part of the name, and the hub's own images go without theirs."""
+    if host is not None and not _means_registry(host, port):
+        host, path = None, f"{host}/{path}"
+    name = path.removeprefix(_OFFICIAL)
+    on_hub = host in (None, DEFAULT_REGISTRY)
+    if is_kept_name(name, on_hub=on_hub) or (on_hub and _IDENTITY.fullmatch(name)):
+        raise InvalidRequest("custom_image has a name that hosts keep for themselves", "custom_image")
 
 
 def _means_registry(host: str, port: str | None) -> bool:

@@ -1,12 +1,16 @@
 """What clients are shown of a container: a record and the time come in, the contract's objects go out."""
 
-from datetime import datetime
-from typing import Any
+from __future__ import annotations
 
-from chalicelib.contract.model import rfc3339
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.contract.moments import rfc3339
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.container import Container, Frame
-from chalicelib.domain.identity import Caller
+
+if TYPE_CHECKING:
+    from chalicelib.domain.container import Container, Frame
+    from chalicelib.domain.identity import Caller
 
 
 def item_of(container: Container, now: datetime) -> dict[str, Any]:
@@ -41,6 +45,7 @@ def _known(container: Container) -> dict[str, Any]:
     creating = container.status is Status.CREATING and container.stage is not None
     optional = {
         "container_id": container.engine_id,
+        "image_digest": container.image_digest,
         "started_at": container.started_at and rfc3339(container.started_at),
         "expires_at": container.expires_at and rfc3339(container.expires_at),
         "session_limit_seconds": container.session_limit_seconds,

@@ -10,8 +10,10 @@ from chalicelib.domain.identity import Caller
 from chalicelib.domain.images import ImageChoice
 
 SUPPORTED_DEADLINE = timedelta(seconds=110)
-CUSTOM_DEADLINE = timedelta(seconds=290)
-"""A creation is over by then. The sweeper, which looks every minute, ends it inside the 180 and 360 s of I1."""
+LONG_DEADLINE = timedelta(seconds=290)
+"""For an image that no host may have yet: somebody's own, or one that a role's tools have to be put into.
+
+A creation is over by then. The sweeper, which looks every minute, ends it inside the 180 and 360 s of I1."""
 
 FIRST_LOOK = timedelta(seconds=5)
 """The sweeper re-drives a record that nobody has taken up by then (M1)."""
@@ -32,6 +34,10 @@ class ContainerRequest:
     labels: dict[str, str] = field(default_factory=dict)
     network_mode: NetworkMode = NetworkMode.DEFAULT
     allowed_domains: list[str] = field(default_factory=list)
+
+    def _patience(self) -> timedelta:
+        prepared = self.role not in ("", catalogue.BAREBONE)
+        return LONG_DEADLINE if self.image.custom or prepared else SUPPORTED_DEADLINE
 
     def container(self, container_id: str, name: str, caller: Caller, now: datetime) -> Container:
         """The record of a new container of this caller."""
@@ -54,7 +60,7 @@ class ContainerRequest:
             last_used_at=now,
             expires_at=expires_at,
             session_limit_seconds=session_seconds,
-            deadline=_earlier(now + (CUSTOM_DEADLINE if self.image.custom else SUPPORTED_DEADLINE), expires_at),
+            deadline=_earlier(now + self._patience(), expires_at),
             due_at=now + FIRST_LOOK,
         )
 

@@ -14,8 +14,10 @@ from chalicelib.contract.causes import Cause, Code
 from chalicelib.contract.events import (
     Abandoned,
     AboutContainer,
+    Claimed,
     Created,
     Failed,
+    Passed,
     Progress,
     Ready,
     Removed,
@@ -144,10 +146,28 @@ def _progress(draft: _Draft, event: Progress) -> _Draft | Ignored:
 def _created(draft: _Draft, event: Created) -> _Draft | Ignored:
     if draft.before.status is not Status.CREATING or draft.before.engine_id is not None:
         return Ignored("created already, or no longer creating")
-    return draft.set(engine_id=event.engine_id).frame("created", _item)
+    return draft.set(engine_id=event.engine_id, image_digest=event.image_digest).frame("created", _item)
 
 
-def _ready(draft: _Draft, event: Ready) -> _Draft | Ignored:
+def _claimed(draft: _Draft, event: Claimed) -> _Draft | Ignored:
+    """All of a creation in one change: the same frames in the same order, and none that goes back."""
+    if draft.before.status is not Status.CREATING:
+        return Ignored("no longer creating")
+    for passed in event.passed:
+        _pass(draft, passed)
+        if passed.stage is Stage.CREATING and draft.after.engine_id is None:
+            draft.set(engine_id=event.engine_id, image_digest=event.image_digest).frame("created", _item)
+    return _ready(draft, event)
+
+
+def _pass(draft: _Draft, passed: Passed) -> None:
+    """Tell of a stage that was not told of before."""
+    if passed.progress > draft.after.progress:
+        draft.set(stage=passed.stage, progress=passed.progress)
+        draft.frame("progress", lambda d: _progress_body(d.after, passed.message))
+
+
+def _ready(draft: _Draft, event: Ready | Claimed) -> _Draft | Ignored:
     if draft.before.status is not Status.CREATING:
         return Ignored("no longer creating")
     draft.set(
@@ -290,6 +310,7 @@ _RULES: dict[type, Callable[..., _Draft | Ignored]] = {
     Progress: _progress,
     Created: _created,
     Ready: _ready,
+    Claimed: _claimed,
     Failed: _failed,
     Stopped: _stopped,
     Started: _started,

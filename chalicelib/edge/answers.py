@@ -23,6 +23,8 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
     errors.KeyReused: 422,
     errors.RateLimited: 429,
     errors.Busy: 503,
+    errors.HostSilent: 503,
+    errors.CommandTimedOut: 504,
 }
 
 
@@ -60,6 +62,8 @@ def broken() -> Answer:
 def _headers(error: errors.Refused) -> dict[str, str]:
     if isinstance(error, errors.RateLimited):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.HostSilent):
+        return {"Retry-After": str(RETRY_BUSY_SECONDS)}
     if isinstance(error, errors.Unauthorized):
         return {"WWW-Authenticate": "Bearer"}
     return {}

@@ -12,8 +12,9 @@ from chalicelib.domain.identity import Caller, Scope
 from chalicelib.domain.request import ContainerRequest
 from chalicelib.edge.answers import Answer
 from chalicelib.edge.http import Call
-from chalicelib.edge.payloads import changes_request, container_request, idempotency_key
+from chalicelib.edge.payloads import changes_request, command_request, container_request, idempotency_key
 from chalicelib.ports import IdempotencyKey
+from chalicelib.services.execution import Execution
 from chalicelib.services.lifecycle import Lifecycle
 from chalicelib.services.rates import Rates
 from chalicelib.services.reconfiguration import Reconfiguration
@@ -29,6 +30,7 @@ class Api:
 
     lifecycle: Lifecycle
     reconfiguration: Reconfiguration
+    execution: Execution
     tokens: Tokens
     rates: Rates
 
@@ -114,6 +116,13 @@ def change(call: Call, api: Api) -> Answer:
     caller = call.caller(api.tokens, Scope.WRITE)
     changes = changes_request(call.document())
     return Answer(200, api.reconfiguration.change(caller, call.path["container_id"], changes))
+
+
+def execute(call: Call, api: Api) -> Answer:
+    """`POST /containers/{id}/exec`."""
+    caller = call.caller(api.tokens, Scope.EXEC)
+    request = command_request(call.document())
+    return Answer(200, api.execution.run(caller, call.path["container_id"], request))
 
 
 def _power(call: Call, api: Api, verb: Verb) -> Answer:

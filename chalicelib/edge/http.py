@@ -1,21 +1,33 @@
 """REST requests: a Chalice request comes in, a view answers it or an error does, a Chalice response goes out."""
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote
 
 import pydantic_core
 from chalice.app import Chalice, Request, Response
 
 from chalicelib.contract.tracing import bound
-from chalicelib.domain.errors import BerthError, BodyTooLarge, InvalidRequest, Unauthorized, UnsupportedMediaType
-from chalicelib.domain.identity import Caller, Scope
+from chalicelib.domain.errors import (
+    BerthError,
+    BodyTooLarge,
+    InvalidRequest,
+    Refused,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from chalicelib.edge.answers import Answer, broken, refusal
-from chalicelib.services.rates import Rates
-from chalicelib.services.tokens import Tokens
+from chalicelib.edge.credentials import bearer
+
+if TYPE_CHECKING:
+    from chalicelib.domain.identity import Caller, Scope
+    from chalicelib.services.rates import Rates
+    from chalicelib.services.tokens import Tokens
 
 log = logging.getLogger("berth.http")
 
@@ -91,14 +103,6 @@ class Call:
         return self.document() if self.body else {}
 
 
-def bearer(header: str | None) -> str:
-    """The token in an Authorization header, or Unauthorized."""
-    scheme, _, token = (header or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthorized
-    return token.strip()
-
-
 def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Callable[[], Services]) -> Response:
     """The response to the app's current request: the view's answer, or that of the error it raised."""
     request = app.current_request
@@ -117,7 +121,7 @@ def _answered(
         return view(_call(request, request_id, given.rates), given)
     except BerthError as error:
         answered = refusal(error)
-        if answered.status >= 500:
+        if answered.status >= 500 and not isinstance(error, Refused):
             log.exception("request failed")
         return answered
     except Exception:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.resources import NetworkMode
 from chalicelib.contract.resources import Shell as ShellChoice
 from chalicelib.domain import catalogue
@@ -18,12 +19,20 @@ from chalicelib.domain.images import choose_image
 from chalicelib.domain.names import clean_name
 from chalicelib.domain.request import ContainerRequest
 from chalicelib.edge.shapes import Shape, faults, refuse, shaped, without_nulls
+from chalicelib.services.execution import CommandRequest
 from chalicelib.services.tokens import LONGEST_DAYS, parse_scopes
 
 THEMES = ("berth", "minimal", "powerline")
 ENTRIES = 64
 MAP_BYTES = 32 * 1024
 DOMAINS = 50
+WORDS = 256
+PATH_BYTES = 4096
+COMMAND_BYTES = 32 * 1024
+LONGEST_COMMAND = 25
+"""Seconds; an answer of API Gateway has to be there after 29."""
+SHELL = ("/bin/sh", "-c")
+"""What runs a command that is given as one text."""
 
 VARIABLE = "[A-Za-z_][A-Za-z0-9_]{0,254}"
 LABEL = "[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
@@ -70,6 +79,17 @@ class ChangesShape(Shape):
     name: str = ""
     memory_mb: int = Field(default=0, ge=0)
     cpu_shares: int = Field(default=0, ge=0)
+
+
+class ExecShape(Shape):
+    """Members of the body of `POST /containers/{id}/exec`; `cmd` is another word for a list in `command`."""
+
+    command: Any = None
+    cmd: list[str] | None = None
+    user: str = ""
+    workdir: str = ""
+    env: dict[str, str] = Field(default_factory=dict)
+    timeout_seconds: int = Field(default=LONGEST_COMMAND, ge=0, le=LONGEST_COMMAND)
 
 
 class TokenShape(Shape):
@@ -126,6 +146,47 @@ def changes_request(document: dict[str, Any]) -> Changes:
         fields = list(ChangesShape.model_fields)
         raise InvalidRequest("nothing to change", message=f"give one of {', '.join(fields)}", supported_fields=fields)
     return changes
+
+
+def command_request(document: dict[str, Any]) -> CommandRequest:
+    """The command of `POST /containers/{id}/exec`; a text is for the shell, a list is run as it is."""
+    body = shaped(ExecShape, document)
+    if body.user not in ("", *ExecUser):
+        raise InvalidRequest("unsupported user", "user", supported_users=[user.value for user in ExecUser])
+    if body.workdir and not (body.workdir.startswith("/") and len(body.workdir) <= PATH_BYTES and _sound(body.workdir)):
+        raise InvalidRequest("workdir must be an absolute path", "workdir")
+    return CommandRequest(
+        command=_command(body),
+        user=ExecUser(body.user) if body.user else None,
+        workdir=body.workdir or None,
+        environment=_entries("env", body.env, _VARIABLE),
+        timeout_seconds=body.timeout_seconds or LONGEST_COMMAND,
+    )
+
+
+def _command(body: ExecShape) -> tuple[str, ...]:
+    field, given = ("cmd", body.cmd) if body.command is None else ("command", body.command)
+    if given is None:
+        raise InvalidRequest("command is required", "command")
+    if body.command is not None and body.cmd is not None:
+        raise InvalidRequest("give command or cmd, not both", "cmd")
+    words = (*SHELL, given) if isinstance(given, str) else given
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise InvalidRequest(f"{field} must be a string or a list of strings", field)
+    if not words or not words[0] or not given or len(words) > WORDS:
+        raise InvalidRequest(f"{field} must have 1 to {WORDS} words, the first not empty", field)
+    if not all(map(_sound, words)) or sum(len(word.encode()) for word in words) > COMMAND_BYTES:
+        raise InvalidRequest(f"{field} must have no NUL and at most {COMMAND_BYTES} bytes", field)
+    return tuple(words)
+
+
+def _sound(text: str) -> bool:
+    """Whether the kernel takes it as an argument."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def token_request(document: dict[str, Any]) -> tuple[str, tuple[Scope, ...] | None, int | None]:

@@ -31,7 +31,7 @@ _WORDS = {
 class Shape(BaseModel):
     """A body that refuses unknown members and takes no type for another."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 Model = TypeVar("Model", bound=Shape)

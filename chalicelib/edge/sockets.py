@@ -4,10 +4,12 @@ Credentials, the first that is present: the Authorization header, a subprotocol 
 `rexec.token.<t>`), the query `?token=`, a one-use `?ticket=`.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Response, WebsocketEvent
 
@@ -15,10 +17,12 @@ from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import BerthError, OriginNotAllowed, Unauthorized
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
-from chalicelib.edge.http import bearer
-from chalicelib.services.rates import Rates
-from chalicelib.services.subscriptions import Subscriptions
-from chalicelib.services.tokens import Tokens
+from chalicelib.edge.credentials import bearer
+
+if TYPE_CHECKING:
+    from chalicelib.services.rates import Rates
+    from chalicelib.services.subscriptions import Subscriptions
+    from chalicelib.services.tokens import Tokens
 
 log = logging.getLogger("berth.sockets")
 

@@ -40,7 +40,7 @@ class Inventories:
         The lease may have ended although the host was well, because its messages waited: then it does not know that
         it has to tell again what runs.
         """
-        found = [(_record(self.containers, each.user_id, each.container_id), each) for each in inventory.containers]
+        found = [(_record(self.containers, inventory.host_id, each), each) for each in inventory.containers]
         return [
             alive_after_all(record, self.clock.now())
             for record, held in found
@@ -48,14 +48,15 @@ class Inventories:
         ]
 
     def _compare(self, host_id: str, held: Held) -> bool:
-        record = _record(self.containers, held.user_id, held.container_id)
+        record = _record(self.containers, host_id, held)
         found = verdict(record, host_id, held.generation, known=held.step is not None)
         if found is Verdict.KEEP:
             return False
         log.warning("doubtful container", extra=_ids(held, host_id) | {"verdict": found})
         window = int(self.clock.now().timestamp()) // WINDOW_SECONDS
+        user_id = record.user_id if record is not None else held.user_id
         self.commands.send(
-            Settle(container_id=held.container_id, user_id=held.user_id, host_id=host_id, generation=held.generation),
+            Settle(container_id=held.container_id, user_id=user_id, host_id=host_id, generation=held.generation),
             attempt=window,
         )
         return True
@@ -72,11 +73,11 @@ class Settlement:
 
     def settle(self, doubt: Settle) -> None:
         """What cannot be done now is left to the host's next inventory."""
-        record = _record(self.containers, doubt.user_id, doubt.container_id)
+        record = _record(self.containers, doubt.host_id, doubt)
         found = verdict(record, doubt.host_id, doubt.generation, known=False)
         try:
             if found is Verdict.ADOPT and record is not None:
-                self.agents.create(self.hosts.get(doubt.host_id), spec_of(record, self.clock.now()))
+                self.agents.create(self.hosts.get(doubt.host_id), spec_of(record, self.clock.now(), any_disk=True))
             elif found is Verdict.REMOVE:
                 self.agents.delete(self.hosts.get(doubt.host_id), _removal(doubt))
         except (AgentRefused, AgentUnreachable, NotFound) as error:
@@ -85,9 +86,12 @@ class Settlement:
         log.info("doubt settled", extra=_ids(doubt, doubt.host_id) | {"verdict": found})
 
 
-def _record(containers: ContainerStore, user_id: str, container_id: str) -> Container | None:
+def _record(containers: ContainerStore, host_id: str, one: Held | Settle) -> Container | None:
+    """Its record; of a container whose host cannot say whose it is, the one that is placed there."""
     try:
-        return containers.get(user_id, container_id)
+        if not one.user_id:
+            return containers.find_on_host(host_id, one.container_id)
+        return containers.get(one.user_id, one.container_id)
     except NotFound:
         return None
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from chalicelib.contract.agent_api import PowerCall, RefusalCode, Removal, ResizeCall, Verb
 from chalicelib.contract.commands import Command, Create, Power, Rename, Resize, Settle
 from chalicelib.contract.statuses import Status
-from chalicelib.domain.announcements import never_placed, overdue, renamed, too_many_pulls, validating
+from chalicelib.domain import catalogue
+from chalicelib.domain.announcements import never_placed, overdue, renamed, too_many_pulls, unlimited, validating
 from chalicelib.domain.container import Container, PendingPower
 from chalicelib.domain.errors import (
     AgentRefused,
     AgentUnreachable,
     HostFull,
     NoCapacity,
+    NoLimits,
     NotFound,
     RateLimited,
     RetryLater,
@@ -30,6 +32,9 @@ log = logging.getLogger("berth.provisioning")
 PLACE_TRIES = 4
 """One choice and at most three further samples (reliability §5.5)."""
 
+LIMITS_TRIES = 3
+"""How often it is looked for a host that limits disks, when there are only others: a new one may just be coming up."""
+
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32)
 
 _FINAL_REFUSALS = (RefusalCode.TOMBSTONE, RefusalCode.STALE_GENERATION)
@@ -46,6 +51,8 @@ class Provisioning:
     clock: Clock
     ids: Ids
     pulls: Pulls
+    any_disk: bool = False
+    """Whether hosts are used that cannot hold a container to its disk."""
 
     def carry_out(self, command: Command, attempt: int) -> None:
         """Do what the command asks; `attempt` counts deliveries from 1. RetryLater when it must come again."""
@@ -84,6 +91,9 @@ class Provisioning:
             except RateLimited as limited:
                 self.events.send(too_many_pulls(container, now, limited.retry_after))
                 return
+            except NoLimits:
+                self.events.send(unlimited(container, now))
+                return
             if self._handed_over(container, host, attempt):
                 return
             refused.add(host.id)
@@ -99,15 +109,20 @@ class Provisioning:
                 return self._claim(container, refused)
             except HostFull as full:
                 refused.add(str(full))
+            except NoLimits as error:
+                if attempt >= LIMITS_TRIES:
+                    raise
+                raise _retry("no host limits disks", attempt) from error
             except NoCapacity as error:
-                raise _retry("no host has room", attempt) from error
+                raise _retry(str(error), attempt) from error
             except StaleWrite as error:
                 raise RetryLater("record changed while placing", seconds=0) from error
         raise _retry("hosts filled up while placing", attempt)
 
     def _claim(self, container: Container, refused: set[str]) -> tuple[Container, Host]:
         now = self.clock.now()
-        wish = Wish(container.resources, container.image_reference, frozenset(refused))
+        runtime = catalogue.tiers()[container.tier].runtime
+        wish = Wish(container.resources, container.image_reference, frozenset(refused), runtime, self.any_disk)
         host = choose_host(self.hosts.samples(self.ids.choice), wish, now, self.ids.choice)
         self._check_pull(container, host)
         placed = self.containers.place(container, host, now)
@@ -125,7 +140,7 @@ class Provisioning:
     def _handed_over(self, container: Container, host: Host, attempt: int) -> bool:
         """True when the agent has it; False when it refused for certain and another host may be tried."""
         try:
-            self.agents.create(host, spec_of(container, self.clock.now()))
+            self.agents.create(host, spec_of(container, self.clock.now(), any_disk=self.any_disk))
         except AgentRefused as refusal:
             log.warning("host refused", extra={"container": container.id, "host": host.id, "code": refusal.code})
             if refusal.code in _FINAL_REFUSALS:

@@ -4,16 +4,21 @@ Each process counts by itself and tells the key's own row only every `stride` re
 a count of all and no row is hot. In one window, at most `limit + processes * (stride - 1)` get through.
 """
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from chalicelib.domain.errors import Busy, RateLimited
-from chalicelib.domain.identity import Caller
-from chalicelib.ports import Clock, Metrics, RateStore
 from chalicelib.services.unmeasured import UNMEASURED
+
+if TYPE_CHECKING:
+    from chalicelib.domain.identity import Caller
+    from chalicelib.ports import Clock, Metrics, RateStore
 
 log = logging.getLogger("berth.rates")
 

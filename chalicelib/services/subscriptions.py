@@ -1,20 +1,25 @@
-"""WebSocket subscribers: connections and their frames come in, lists, answers and refusals go out."""
+"""WebSocket subscribers: connections and their frames come in, lists, answers and refusals go out.
+
+What only a list or a new connection needs is imported for it: most invocations close a connection or answer a ping.
+"""
+
+from __future__ import annotations
 
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chalicelib.contract.events import ListRequested
-from chalicelib.contract.model import rfc3339
-from chalicelib.domain import catalogue
+from chalicelib.contract.moments import rfc3339
 from chalicelib.domain.connection import LIFETIME, Connection
-from chalicelib.domain.container import Container
 from chalicelib.domain.errors import ConnectionGone, ConnectionStuck, NotFound, RateLimited, RetryLater
-from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body, listing
-from chalicelib.ports import Clock, ConnectionStore, ContainerStore, EventQueue, Sockets
-from chalicelib.services.rates import Limiter
+
+if TYPE_CHECKING:
+    from chalicelib.domain.container import Container
+    from chalicelib.domain.identity import Caller
+    from chalicelib.ports import Clock, ConnectionStore, ContainerViews, EventQueue, Sockets
+    from chalicelib.services.rates import Limiter
 
 log = logging.getLogger("berth.subscriptions")
 
@@ -32,7 +37,7 @@ class Subscriptions:
     """Open, welcome, answer and close connections."""
 
     connections: ConnectionStore
-    containers: ContainerStore
+    containers: ContainerViews
     events: EventQueue
     sockets: Sockets
     clock: Clock
@@ -44,6 +49,8 @@ class Subscriptions:
 
         Nothing can be pushed yet: API Gateway opens the connection only after this has returned.
         """
+        from chalicelib.contract.events import ListRequested
+
         now = self.clock.now()
         ends = min(now + LIFETIME, caller.until) if caller.until else now + LIFETIME
         connection = Connection(
@@ -152,6 +159,8 @@ class Subscriptions:
             return
 
     def _list_frame(self, connection: Connection, containers: list[Container]) -> str:
+        from chalicelib.domain import catalogue
+
         now = self.clock.now()
         limit = catalogue.tiers()[connection.tier].containers
         body = {"type": "list", "container": listing(containers, limit, now), "timestamp": rfc3339(now)}

@@ -1,17 +1,21 @@
 """Who may do what: secrets come in, callers go out; tokens, guests and tickets are made and revoked."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chalicelib.contract.model import rfc3339
+from chalicelib.contract.moments import rfc3339
 from chalicelib.domain import secrets
 from chalicelib.domain.errors import InsufficientScope, InvalidRequest, NotFound, Unauthorized
-from chalicelib.domain.identity import DEFAULT_SCOPES, Caller, Scope, Token, caller_of
-from chalicelib.ports import Clock, ConnectionStore, Ids, Sockets, TokenStore
+from chalicelib.domain.identity import DEFAULT_SCOPES, GUEST_SCOPES, Caller, Scope, Token, caller_of
+
+if TYPE_CHECKING:
+    from chalicelib.ports import Clock, ConnectionStore, Ids, Sockets, TokenStore
 
 log = logging.getLogger("berth.tokens")
 
@@ -100,7 +104,7 @@ class Tokens:
         """A guest with an hour's token, or RateLimited when the address had its guests for today."""
         address_hash = hashlib.sha256(address.encode()).hexdigest()
         self.tokens.count_guest(address_hash, self.guests_per_day, self.clock.now())
-        secret, token = self._new(self.ids.uuid(), "guest", DEFAULT_SCOPES, "guest", GUEST_LIFE, guest=True)
+        secret, token = self._new(self.ids.uuid(), "guest", GUEST_SCOPES, "guest", GUEST_LIFE, guest=True)
         name = username or f"guest-{token.user_id[:8]}"
         return {
             "token": secret,

@@ -78,7 +78,9 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         monkeypatch.setattr(
             wiring,
             "api",
-            lambda: containers.Api(world.lifecycle, world.reconfiguration, wiring.tokens(), wiring.rates()),
+            lambda: containers.Api(
+                world.lifecycle, world.reconfiguration, world.execution, wiring.tokens(), wiring.rates()
+            ),
         )
     return str(request.param)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.app.conftest import Api
+from tests.hostile_references import HOSTILE
 
 IMAGES = ["alpine:latest", "archlinux:latest", "custom", "debian:bookworm", "ubuntu:24.04"]
 
@@ -179,6 +180,25 @@ def test_a_bad_field_is_named_and_nothing_is_stored(
     assert error is None or answer.json_body["error"] == error
     assert isinstance(answer.json_body["code"], str)
     assert rows() == []
+
+
+def test_no_hostile_reference_is_accepted_and_each_refusal_says_why(api: Api, rows: Callable[[], list[Any]]) -> None:
+    accepted, unclear = [], []
+    for reference in HOSTILE:
+        answer = api.post({"image": "custom", "custom_image": reference})
+        if answer.status_code != 400:
+            accepted.append(reference)
+        elif answer.json_body["field"] != "custom_image" or answer.json_body["error"] not in REASONS:
+            unclear.append((reference, answer.json_body))
+
+    assert (accepted, unclear, rows()) == ([], [], [])
+    assert len(set(HOSTILE)) >= 60
+
+
+REASONS = (
+    "registry not allowed", "invalid custom_image format", "custom_image is required when image is 'custom'",
+    "custom_image has a name that hosts keep for themselves",
+)  # fmt: skip
 
 
 def test_the_refusals_of_the_contract_are_word_for_word(api: Api) -> None:

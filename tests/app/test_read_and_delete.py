@@ -227,8 +227,9 @@ def leaves(kind: type[errors.BerthError]) -> list[type[errors.BerthError]]:
 
 
 def test_every_refusal_has_its_answer() -> None:
+    late = {errors.HostSilent: 503, errors.CommandTimedOut: 504}
     for leaf in leaves(errors.Refused):
-        assert 400 <= STATUS_OF[leaf] < 500, leaf
+        assert 400 <= STATUS_OF[leaf] < 500 or STATUS_OF[leaf] == late[leaf], leaf
         assert isinstance(getattr(leaf, "code", None), str)
     assert STATUS_OF[errors.Busy] == 503
     assert not [leaf for leaf in leaves(errors.Internal) if leaf in STATUS_OF]

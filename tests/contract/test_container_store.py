@@ -358,6 +358,17 @@ def test_what_runs_on_a_host_is_found_by_it(stores: Stores, user: str) -> None:
     assert stores.containers.on_host("another", 10) == []
 
 
+def test_a_container_is_found_by_its_host_without_its_user(stores: Stores, user: str) -> None:
+    host_id = stores.a_host()
+    placed = stores.containers.place(stores.created(user), stores.hosts.get(host_id), NOW)
+
+    assert stores.containers.find_on_host(host_id, placed.id) == placed
+    stores.containers.unplace(placed)
+    for where, what in ((host_id, placed.id), ("another", placed.id), (host_id, "unknown"), (host_id, "")):
+        with pytest.raises(NotFound):
+            stores.containers.find_on_host(where, what)
+
+
 def validated(container: Container) -> Change:
     event = Progress(**about(container), stage=Stage.VALIDATING, progress=10, message="m")
     change = apply(container, event, NOW)

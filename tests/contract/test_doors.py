@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +15,14 @@ from chalicelib.adapters.agent_http import HttpAgents
 from chalicelib.adapters.apigw_sockets import CONFIG, ApiGatewaySockets
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
-from chalicelib.contract.agent_api import Held, Holdings, Removal
+from chalicelib.contract.agent_api import ExecCall, Held, Holdings, Removal
 from chalicelib.contract.commands import Create, Delete, parse_command
 from chalicelib.contract.events import Failed, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, parse_envelope, public_key_of, seal, unseal, verify_call
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from tests.aws import Aws
 from tests.builders import a_cause, a_container, a_host, a_report, a_spec, about
-from tests.fakes.world import CONTROL_KEY
+from tests.fakes.world import CONTROL_KEY, ran
 
 
 class Stub(http.server.ThreadingHTTPServer):
@@ -31,6 +32,7 @@ class Stub(http.server.ThreadingHTTPServer):
         self.status = 202
         self.body = b"{}"
         self.headers: dict[str, str] = {}
+        self.delay = 0.0
         super().__init__(("127.0.0.1", 0), _StubHandler)
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -43,6 +45,7 @@ class _StubHandler(http.server.BaseHTTPRequestHandler):
         stub.seen.append(
             (self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.rfile.read(length))
         )
+        time.sleep(stub.delay)
         self.send_response(stub.status)
         for name, value in stub.headers.items():
             self.send_header(name, value)
@@ -129,6 +132,37 @@ def test_holdings_that_cannot_be_read_are_none(stub: Stub, agents: HttpAgents, b
 
     with pytest.raises(AgentUnreachable):
         agents.holdings(a_host(report=a_report(endpoint=stub.url)))
+
+
+def a_command() -> ExecCall:
+    return ExecCall(container_id="c", user_id="u", generation=1, command=["echo", "hello"], timeout_seconds=1)
+
+
+def test_a_command_is_answered_with_what_it_printed(stub: Stub, agents: HttpAgents) -> None:
+    expected = ran(stdout="hello\n", exit_code=3)
+    stub.status, stub.body = 200, expected.model_dump_json().encode()
+
+    answer = agents.run(a_host(report=a_report(endpoint=stub.url)), a_command())
+
+    assert answer == expected
+    [(method, path, _, body)] = stub.seen
+    assert (method, path) == ("POST", "/v1/containers/c/exec")
+    assert ExecCall.model_validate_json(body) == a_command()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"stdout": 3}', b"no JSON"])
+def test_an_answer_to_a_command_that_cannot_be_read_is_none(stub: Stub, agents: HttpAgents, body: bytes) -> None:
+    stub.status, stub.body = 200, body
+
+    with pytest.raises(AgentUnreachable):
+        agents.run(a_host(report=a_report(endpoint=stub.url)), a_command())
+
+
+def test_a_command_may_take_its_time_and_no_more(stub: Stub, agents: HttpAgents) -> None:
+    stub.delay = 4.2  # its second, and what an agent is given beside it, are over before
+
+    with pytest.raises(AgentUnreachable):
+        agents.run(a_host(report=a_report(endpoint=stub.url)), a_command())
 
 
 def test_a_host_that_does_not_listen_is_unreachable(agents: HttpAgents) -> None:

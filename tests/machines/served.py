@@ -21,7 +21,8 @@ from tests.fakes.world import World
 SOURCE = "203.0.113.7"
 ORIGIN = "https://console.example.org"
 
-READ_WRITE = (Scope.READ, Scope.WRITE)
+ORDINARY = (Scope.READ, Scope.WRITE, Scope.EXEC)
+"""What the operator gives a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Served:
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
-        self.api = Api(self.world.lifecycle, self.world.reconfiguration, self.world.tokens, self.world.rates)
+        world = self.world
+        self.api = Api(world.lifecycle, world.reconfiguration, world.execution, world.tokens, world.rates)
         self.doorkeeper = Doorkeeper(self.world.tokens, self.world.subscriptions, (ORIGIN,), self.world.rates)
         self._requests = 0
 
@@ -55,7 +57,7 @@ class Served:
             patch.setattr(wiring, "api", lambda: self.api)
             yield self
 
-    def user(self, tier: str = "free", scopes: tuple[Scope, ...] = READ_WRITE) -> str:
+    def user(self, tier: str = "free", scopes: tuple[Scope, ...] = ORDINARY) -> str:
         """The token of a new user."""
         return str(self.world.tokens.first_of_user(tier, scopes, "test")["token"])
 
@@ -110,6 +112,7 @@ class Served:
                 "tickets": world.tokens_store.tickets,
                 "guests": world.tokens_store.guests,
                 "connections": world.connections.rows,
+                "run": world.agents.run_calls,
                 "commands": world.commands.sent,
                 "events": world.events.sent,
                 "heard": world.sockets.heard,

@@ -21,6 +21,7 @@ from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineRefused
 from tests.builders import a_report
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 from tests.fakes.world import HOST_KEY, World
@@ -75,7 +76,8 @@ class NoImages:
         self._engine = engine
 
     def find(self, spec: ContainerSpec) -> str | None:
-        return spec.image if self._engine.has_image(spec.image) else None
+        found = self._engine.image(spec.image)
+        return found.id if found else None
 
     def wait(self, spec: ContainerSpec, deadline: float, tell: Any, check: Any) -> str:
         raise EngineRefused(f"manifest for {spec.image} not found: manifest unknown")
@@ -89,7 +91,7 @@ class HostSide:
         self.runtime = OneThread(world)
         self.engine = FakeEngine(present={"debian:bookworm"})
         self.journal = Journal(sqlite3.connect(":memory:", isolation_level=None), self.runtime)
-        means = Means(self.engine, self.journal, self.runtime, lambda: None, MemoryFiles())
+        means = Means(self.engine, self.journal, self.runtime, lambda: None, MemoryFiles(), MemoryDisk())
         creation = Creation(means, NoImages(self.engine), Place(host_id, "network", 2, engine_patience_seconds=0))
         self.keeper = Keeper(means, creation, Policy(host_id, 100))
 

@@ -5,8 +5,10 @@ from typing import Any
 from chalicelib.contract.causes import Code
 from chalicelib.contract.events import (
     AboutContainer,
+    Claimed,
     Created,
     Failed,
+    Passed,
     Progress,
     Ready,
     Removed,
@@ -25,6 +27,9 @@ CREATION: tuple[tuple[type[Any], dict[str, Any]], ...] = (
     (Progress, {"stage": Stage.CONFIGURING, "progress": 90, "message": "m"}),
     (Ready, {"started_at": NOW}),
 )
+
+CLAIM_UNTIL = 2
+"""A container made ahead may become this one as long as no more than so many events have been told."""
 
 
 class Teller:
@@ -67,6 +72,10 @@ class Teller:
         if choice == 1:
             self.state = "failed"
             return Failed, {"cause": a_cause(Code.ENGINE_ERROR)}
+        if choice == 2 and len(self.said) < CLAIM_UNTIL:
+            self.state = "running"
+            passed = [Passed(**fields) for kind, fields in CREATION[1:] if kind is Progress]
+            return Claimed, {"engine_id": f"{self.ids['generation']:064x}", "started_at": NOW, "passed": passed}
         kind, fields = CREATION[len(self.said)]
         if kind is Ready:
             self.state = "running"

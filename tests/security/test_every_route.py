@@ -20,6 +20,7 @@ GET /containers/{container_id}/events       200    404    404     200     403   
 POST /containers/{container_id}/start       200    404    404     403     200     401      404
 POST /containers/{container_id}/stop        200    404    404     403     200     401      404
 POST /containers/{container_id}/restart     200    404    404     403     200     401      404
+POST /containers/{container_id}/exec        200    404    404     403     403     401      404
 PATCH /containers/{container_id}/settings   200    404    404     403     200     401      404
 POST /tokens                                201    201    403     403     201     401        -
 GET /tokens                                 200    200    200     200     403     401        -
@@ -41,6 +42,7 @@ GET /docs                                   200    200    200     200     200   
 BODIES: dict[str, Any] = {
     "POST /containers": {"image": "alpine"},
     "PATCH /containers/{container_id}/settings": {"name": "other", "memory_mb": 512},
+    "POST /containers/{container_id}/exec": {"command": "echo hello"},
     "POST /tokens": {"name": "another", "scopes": ["write"]},
 }
 """Bodies of routes that need one."""

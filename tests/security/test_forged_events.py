@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chalicelib.contract.agent_api import Held
 from chalicelib.contract.commands import Create
 from chalicelib.contract.events import (
+    Claimed,
     Created,
     Event,
     Failed,
@@ -49,12 +50,13 @@ KINDS: dict[type[Any], dict[str, Any]] = {
     Progress: {"stage": Stage.PULLING, "progress": 40, "message": "m"},
     Created: {"engine_id": "e" * 64},
     Ready: {"engine_id": "e" * 64, "started_at": NOW},
+    Claimed: {"engine_id": "e" * 64, "started_at": NOW, "passed": []},
     Failed: {"cause": a_cause()},
     Stopped: {"cause": a_cause()},
     Started: {"started_at": NOW},
     Removed: {"cause": a_cause()},
 }
-CHANGE_A_CREATION = (Progress, Created, Ready, Failed, Stopped, Removed)
+CHANGE_A_CREATION = (Progress, Created, Ready, Claimed, Failed, Stopped, Removed)
 
 
 class Scene:

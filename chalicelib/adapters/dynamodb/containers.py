@@ -84,12 +84,24 @@ class DynamoContainers(RecordChanges):
             page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
         return found[:limit]
 
-    def _host_keys(self, host_id: str, page: Mapping[str, Any]) -> Any:
+    def find_on_host(self, host_id: str, container_id: str) -> Container:
+        if not container_id:
+            raise NotFound("container not found")
+        answer = call(lambda: self._host_keys(host_id, {}, container_id))
+        for item in answer["Items"]:
+            key = from_item(item)
+            row = self._read(key["user_id"], key["sk"])
+            if row.get("host_id") == host_id:
+                return record_of(row)
+        raise NotFound("container not found")
+
+    def _host_keys(self, host_id: str, page: Mapping[str, Any], container_id: str | None = None) -> Any:
+        """Keys of a host's records, or of this one."""
         return self._client.query(
             TableName=self._containers,
             IndexName="host",
-            KeyConditionExpression="host_id = :host",
-            ExpressionAttributeValues=to_item({":host": host_id}),
+            KeyConditionExpression="host_id = :host" + (" AND id = :id" if container_id else ""),
+            ExpressionAttributeValues=to_item({":host": host_id, ":id": container_id}),
             **page,
         )
 

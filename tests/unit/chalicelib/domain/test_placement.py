@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
@@ -9,7 +10,7 @@ import pytest
 
 from chalicelib.contract.resources import Resources
 from chalicelib.domain import catalogue
-from chalicelib.domain.errors import NoCapacity
+from chalicelib.domain.errors import NoCapacity, NoLimits
 from chalicelib.domain.host import FAILING, IMAGES_TEXT, Host, Reserved, brief
 from chalicelib.domain.placement import MOST_GROUPS, Wish, choose_host
 from tests.builders import NOW, a_host, a_report
@@ -47,6 +48,49 @@ def test_hosts_that_cannot_take_it_are_not_chosen() -> None:
 
     for seed in range(20):
         assert chosen(hosts, wish=wish, choice=Random(seed).randrange) == "good"
+
+
+def test_only_hosts_with_the_runtime_of_the_wish_are_chosen() -> None:
+    hosts = [
+        a_host("others", report=a_report(runtimes=["crun", "runc"])),
+        a_host("old"),
+        a_host("right", report=a_report(runtimes=["runc", "runsc"]), reserved=Reserved(memory_mb=12_000)),
+    ]
+    wish = Wish(WISH.resources, "image", runtime="runsc")
+
+    for seed in range(20):
+        assert chosen(hosts, wish=wish, choice=Random(seed).randrange) == "right"
+    with pytest.raises(NoCapacity, match="runsc"):
+        choose_host([hosts[:2]], wish, NOW, Random(1).randrange)
+
+
+def test_a_host_that_does_not_limit_disks_is_not_chosen_however_empty() -> None:
+    loose = a_host("loose", report=a_report(disk_limited=False))
+
+    assert chosen([loose, filled("strict", 15_000)]) == "strict"
+    with pytest.raises(NoLimits):
+        choose_host([[loose], [a_host("down", report=a_report(engine_up=False))]], WISH, NOW, Random(1).randrange)
+
+
+def test_where_the_deployment_allows_it_such_a_host_is_the_last_choice() -> None:
+    wish = replace(WISH, any_disk=True)
+    loose = a_host("loose", report=a_report(disk_limited=False, images=["image"]))
+
+    assert chosen([loose, filled("strict", 15_000)], wish=wish) == "strict"
+    assert chosen([loose, a_host("failing", failed_at=NOW)], wish=wish) == "failing"
+    assert chosen([loose], wish=wish) == "loose"
+
+
+def test_full_hosts_are_no_lack_of_limits() -> None:
+    loose = a_report(disk_limited=False)
+    for hosts in (
+        [filled("strict", 16_000), a_host("loose", report=loose)],
+        [a_host("loose", report=loose, reserved=Reserved(memory_mb=16_000))],
+        [],
+    ):
+        with pytest.raises(NoCapacity) as raised:
+            choose_host([hosts], WISH, NOW, Random(1).randrange)
+        assert not isinstance(raised.value, NoLimits)
 
 
 def test_of_those_looked_at_the_emptiest_is_chosen() -> None:

@@ -6,7 +6,7 @@ from random import Random
 from chalicelib.domain import catalogue, secrets
 from chalicelib.domain.images import ImageChoice
 from chalicelib.domain.names import ADJECTIVES, NOUNS, generated_name
-from chalicelib.domain.request import SUPPORTED_DEADLINE, ContainerRequest
+from chalicelib.domain.request import LONG_DEADLINE, SUPPORTED_DEADLINE, ContainerRequest
 from tests.builders import NOW, a_caller
 
 
@@ -61,3 +61,16 @@ def test_what_is_not_made_before_its_session_is_over_is_not_made_at_all() -> Non
 
     assert (guests.deadline, guests.expires_at) == (until, until)
     assert ours.deadline == NOW + SUPPORTED_DEADLINE
+
+
+def test_what_may_have_to_be_pulled_or_prepared_first_has_longer() -> None:
+    image = ImageChoice("debian", "debian:bookworm", custom=False)
+    pro = a_caller(tier="pro")
+
+    def seconds(request: ContainerRequest) -> float:
+        return (request.container("id", "name", pro, NOW).deadline - NOW).total_seconds()
+
+    assert seconds(ContainerRequest(image=image, role="barebone")) == SUPPORTED_DEADLINE.total_seconds()
+    assert seconds(ContainerRequest(image=image, role="node")) == LONG_DEADLINE.total_seconds()
+    own = ImageChoice("custom:ghcr.io/a/b", "ghcr.io/a/b", custom=True)
+    assert seconds(ContainerRequest(image=own)) == LONG_DEADLINE.total_seconds()

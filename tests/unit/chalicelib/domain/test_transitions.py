@@ -10,9 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.contract.causes import Code
-from chalicelib.contract.events import AboutContainer, Created, Failed, Progress, Ready, Removed, Stopped
+from chalicelib.contract.events import (
+    AboutContainer,
+    Claimed,
+    Created,
+    Failed,
+    Passed,
+    Progress,
+    Ready,
+    Removed,
+    Stopped,
+)
 from chalicelib.contract.statuses import FOLLOWS, Stage, Status
 from chalicelib.domain.container import Container
+from chalicelib.domain.items import item_of
 from chalicelib.domain.transitions import Change, Ignored, apply
 from tests.builders import NOW, a_cause, a_container, about
 
@@ -54,6 +65,47 @@ def test_a_life_goes_through_every_stage_and_status() -> None:
         "progress", "progress", "progress", "progress", "created", "progress", "progress", "progress", "updated",
         "stopped", "deleted",
     ]  # fmt: skip
+
+
+def claimed(container: Container, number: int) -> Claimed:
+    """The stages of `life`, told at once."""
+    passed = [
+        Passed(stage=event.stage, progress=event.progress, message=event.message)
+        for event in life(container)[2:7]
+        if isinstance(event, Progress)
+    ]
+    return Claimed(**about(container, number), engine_id="e" * 64, started_at=NOW, passed=passed)
+
+
+def told_in(frames: list[Any]) -> list[tuple[Any, ...]]:
+    """What clients see of them in order, but for their numbers."""
+    return [(each.type, each.container.get("stage"), each.container.get("progress")) for each in frames]
+
+
+@pytest.mark.parametrize("told", range(8))
+def test_what_is_claimed_ends_with_the_frames_and_the_record_of_what_goes_through_every_stage(told: int) -> None:
+    """Also where part of the stages had been told before, by a process that died."""
+    started = a_container()
+    slow, frames = after(started, life(started)[:8])
+
+    quick, fewer = after(started, [*life(started)[:told], claimed(started, 7)])
+
+    same = {"version": 0, "stage_at": None, "seq": 0, "change_seq": 0, "change_id": None, "number": 0}
+    assert quick.model_copy(update=same) == slow.model_copy(update=same)
+    untold = {10} if not told else set()
+    untold |= {30} if told < 2 else set()
+    assert told_in(fewer) == [each for each in told_in(frames) if each[2] not in untold]
+    assert isinstance(apply(slow, claimed(started, 9), NOW), Ignored)
+
+
+def test_what_the_tag_was_pinned_to_is_kept_and_shown() -> None:
+    digest = "sha256:" + "d" * 64
+    created = Created(**about(a_container(), 1), engine_id="e" * 64, image_digest=digest)
+    container, frames = after(a_container(id=created.container_id), [created])
+
+    assert container.image_digest == digest
+    assert [frame.container["image_digest"] for frame in frames] == [digest]
+    assert "image_digest" not in item_of(a_container(), NOW)
 
 
 def test_an_event_that_comes_again_changes_nothing_but_may_be_pushed_again() -> None:

@@ -49,23 +49,26 @@ def removed(world: World) -> list[tuple[str, str, int]]:
     generation=st.integers(1, 4),
     found=st.integers(1, 4),
     known=st.booleans(),
+    user_id=st.sampled_from([USER, ""]),
 )
 def test_every_orphan_is_removed_and_nothing_that_a_live_record_wants_there(
-    status: Status, at: str | None, generation: int, found: int, known: bool
+    status: Status, at: str | None, generation: int, found: int, known: bool, user_id: str
 ) -> None:
+    """Also of one whose host cannot say whose it is, because it was made ahead and its journal is lost."""
     world = World(hosts=2)
     container = a_container(status=status, host_id=at, generation=generation, number=7)
     world.containers.records[USER, container.id] = container
 
-    tell(world, held(container.id, found, step="ready" if known else None))
+    tell(world, held(container.id, found, step="ready" if known else None, user_id=user_id))
     settle(world)
 
     wanted_there = status in LIVE_THERE and at == "host-1"
-    being_placed = status in LIVE_THERE and at is None
+    being_placed = status in LIVE_THERE and at is None and user_id != ""
     if wanted_there or being_placed:
         assert removed(world) == []
     else:
         assert removed(world) == [("host-1", container.id, found)]
+    assert all(removal.user_id in (USER, user_id) for _, removal in world.agents.deleted)
     adopted = [(host, spec.generation, spec.number) for host, spec in world.agents.created]
     assert adopted == ([("host-1", found, 7)] if wanted_there and not known and generation == found else [])
 

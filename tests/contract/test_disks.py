@@ -1,0 +1,46 @@
+"""What the agent's core relies on of a disk, whichever its way; over btrfs it is `tests/docker/test_disk.py`."""
+
+import pytest
+
+from infra.hostagent.disk import Disk, StorageOption, Unenforced
+from infra.hostagent.profile import profile_of
+from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
+from tests.fakes.engine import FakeEngine
+
+
+@pytest.fixture(params=["memory", "unenforced", "storage option"])
+def disk(request: pytest.FixtureRequest) -> Disk:
+    ways = {
+        "memory": MemoryDisk(),
+        "unenforced": Unenforced(),
+        "storage option": StorageOption(FakeEngine(present={a_spec().image})),
+    }
+    return ways[request.param]
+
+
+def test_a_profile_keeps_all_it_had(disk: Disk) -> None:
+    spec = a_spec()
+    profile = profile_of(spec, "host", "network", 2)
+
+    told = disk.told(profile, 1024)
+
+    assert (told.name, told.container, told.network) == (profile.name, profile.container, profile.network)
+    assert {name: told.host_config[name] for name in profile.host_config} == profile.host_config
+    assert profile == profile_of(spec, "host", "network", 2)
+
+
+def test_everything_may_be_done_twice(disk: Disk) -> None:
+    for _ in range(2):
+        with disk.limited("engine-id", 1024):
+            pass
+        disk.sweep()
+
+
+def test_it_lets_through_what_goes_wrong_at_a_start(disk: Disk) -> None:
+    with pytest.raises(RuntimeError), disk.limited("engine-id", 1024):
+        raise RuntimeError
+
+
+def test_a_disk_says_whether_it_holds(disk: Disk) -> None:
+    assert disk.enforced is not isinstance(disk, Unenforced)
