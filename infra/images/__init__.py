@@ -1,0 +1,1 @@
+"""What the supported distributions have in common and what not, for everything that prepares images."""
