@@ -1,6 +1,5 @@
 """A Docker engine: the one that answers, or a private one started here; a data folder comes in, an engine goes out."""
 
-import ctypes
 import hashlib
 import json
 import os
@@ -17,17 +16,19 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
+from infra.ground.disk import await_release, mount_disk, unmount_disk
 from infra.ground.errors import NoEngine
 from infra.ground.leftovers import end_containers, end_engine
+from infra.ground.mounts import HeldMounts, die_with_parent, map_users, reachable
 from infra.ground.netns import NetworkNamespace
 from infra.ground.packages import Say, ensure_programs, find
+from infra.ground.runtimes import runtimes
 
 START_SECONDS = 30
 STOP_SECONDS = 20
 MIRROR = "http://127.0.0.1:5000"
 """Where a private engine looks first for images of the public registry: a registry in its own namespace, if any."""
 
-_PR_SET_PDEATHSIG = 1
 KEEP_SECONDS = 0.2
 
 
@@ -39,6 +40,8 @@ class Engine:
     owned: bool
     netns: str | None
     version: str
+    root: str = "/"
+    """Where the engine's file system is for us."""
 
     @property
     def pid(self) -> int | None:
@@ -76,43 +79,58 @@ def answering_engine() -> Engine | None:
 
 
 class PrivateEngine:
-    """A dockerd of our own, in its own network and mount namespaces; one per data folder.
-
-    The mount namespace is held by a process of its own: containers that outlive their daemon (live-restore) are
-    taken over by the next one, which must see the mounts that they were started from.
-    """
+    """A dockerd of our own, in its own network and mount namespaces; one per data folder."""
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         key = hashlib.sha256(str(self._data).encode()).hexdigest()[:6]
         self._run = Path(f"/run/berth-{key}")
         self._network = NetworkNamespace(key)
-        self._holder: subprocess.Popen[bytes] | None = None
+        self._mounts: HeldMounts | None = None
+        self._settings: dict[str, object] = {}
+        self._sized = False
         self._process: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()
         self._keeper: threading.Thread | None = None
 
     @property
+    def data(self) -> Path:
+        """The folder that is kept from one engine to the next."""
+        return self._data
+
+    @property
     def url(self) -> str:
         return f"unix://{self._run}/docker.sock"
+
+    @property
+    def _data_root(self) -> Path:
+        return self._data / "data"
+
+    @property
+    def _root(self) -> Path:
+        """Leads into the mount namespace of today, by a name that the next one has, too."""
+        return self._run / "root"
 
     def start(self, say: Say) -> Engine:
         """Start it (and install it first, as root on Debian), or NoEngine."""
         if os.geteuid() != 0:
             raise NoEngine("no Docker engine answers and only root can start one: start Docker, or run this as root")
-        ensure_programs(["dockerd", "iptables", "ip", "nsenter"], say)
+        ensure_programs(["dockerd", "iptables", "nft", "ip", "nsenter"], say)
         self.stop()
         say("starting a private Docker engine")
         self._data.mkdir(parents=True, exist_ok=True)
         self._run.mkdir(parents=True, exist_ok=True)
         self._network.create()
-        self._holder = _held_mounts()
+        self._mounts = HeldMounts()
+        self._root.symlink_to(f"/proc/{self._mounts.pid}/root")
+        self._sized = mount_disk(self._data_root, self._mounts.pid, say)
+        self._settings = self._settings_in(self._mounts, say)
         self._process = self._spawn()
         version = self._await()
         if version is None:
             self.stop()
             raise NoEngine(f"dockerd did not start: read {self._data / 'dockerd.log'}")
-        return Engine(self.url, owned=True, netns=self._network.path, version=version)
+        return Engine(self.url, owned=True, netns=self._network.path, version=version, root=str(self._root))
 
     def keep(self, say: Say) -> None:
         """From now on, start a daemon that ends again over its data; what runs in containers goes on meanwhile."""
@@ -140,10 +158,11 @@ class PrivateEngine:
         if self._keeper is not None:
             self._keeper.join()
         end_engine(str(self._run))
-        if self._holder is not None:
-            self._holder.kill()
-            self._holder.wait()
-        self._process = self._holder = self._keeper = None
+        if self._mounts is not None:
+            unmount_disk(self._data_root, self._mounts.pid)
+            self._mounts.release()
+        await_release(self._data_root)
+        self._process = self._mounts = self._keeper = None
         if shutil.which("ip"):
             self._network.remove()
         shutil.rmtree(self._run, ignore_errors=True)
@@ -155,9 +174,9 @@ class PrivateEngine:
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         config = self._run / "daemon.json"
-        config.write_text(json.dumps(self._settings()))
+        config.write_text(json.dumps(self._settings))
         daemon = [find("dockerd") or "dockerd", "--config-file", str(config), "--host", self.url]
-        mounts = f"--mount=/proc/{self._holder.pid if self._holder else 1}/ns/mnt"
+        mounts = f"--mount={self._mounts.path if self._mounts else '/proc/1/ns/mnt'}"
         with (self._data / "dockerd.log").open("ab") as log:
             return subprocess.Popen(
                 ["nsenter", mounts, f"--net={self._network.path}", *daemon],
@@ -165,12 +184,18 @@ class PrivateEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
-    def _settings(self) -> dict[str, object]:
+    def _settings_in(self, mounts: HeldMounts, say: Say) -> dict[str, object]:
+        data = self._data_root
+        if not data.exists():
+            data.mkdir()
         return {
-            "data-root": str(self._data / "data"),
+            "data-root": str(reachable(mounts, data, self._run) if data.is_dir() else data),
+            **({"storage-driver": "overlay2"} if self._sized else {}),
+            **map_users(mounts, self._run, say),
+            "runtimes": runtimes(mounts, say),
             "exec-root": str(self._run / "exec"),
             "pidfile": str(self._run / "dockerd.pid"),
             "bip": "172.29.0.1/24",
@@ -195,18 +220,6 @@ class PrivateEngine:
         return None
 
 
-def _held_mounts() -> "subprocess.Popen[bytes]":
-    """A process that does nothing, in a mount namespace of its own that is there when this returns."""
-    command = ["unshare", "-m", "--propagation", "slave", "sh", "-c", "echo; exec sleep infinity"]
-    holder = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, preexec_fn=_die_with_parent
-    )
-    if holder.stdout is not None:
-        with holder.stdout:
-            holder.stdout.readline()
-    return holder
-
-
 def _version(url: str) -> str | None:
     try:
         client = docker.DockerClient(base_url=url, timeout=3)
@@ -216,10 +229,6 @@ def _version(url: str) -> str | None:
             client.close()
     except (DockerException, OSError, KeyError):
         return None
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _terminate(process: "subprocess.Popen[bytes]") -> None:

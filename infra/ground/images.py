@@ -56,11 +56,10 @@ class BaseImages:
         ensure_programs(["busybox"], self.say)
         self._import_bytes(_busybox_tar(), TINY)
 
-    def stand_in(self, reference: str, pretty_name: str) -> None:
-        """Have an image of this name made of bookworm, labelled as the stand-in that it is."""
-        self.ensure_bookworm()
+    def stand_in(self, reference: str, pretty_name: str, base: str = BOOKWORM) -> None:
+        """Have an image of this name made of another that is there, labelled as the stand-in that it is."""
         release = f'PRETTY_NAME="{pretty_name} (stand-in)"\nID=debian\nNAME="{pretty_name}"\n'
-        lines = f"FROM {BOOKWORM}\nCOPY os-release /etc/os-release\nLABEL berth.stand_in=true\n"
+        lines = f"FROM {base}\nCOPY os-release /etc/os-release\nLABEL berth.stand_in=true\n"
         context = _tar({"Dockerfile": lines.encode(), "os-release": release.encode()})
         self.client.images.build(fileobj=context, custom_context=True, tag=reference, rm=True)
 

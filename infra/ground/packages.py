@@ -17,7 +17,10 @@ PACKAGE_OF = {
     "busybox": "busybox-static",
     "iptables": "iptables",
     "ip": "iproute2",
+    "nft": "nftables",
     "nsenter": "util-linux",
+    "crun": "crun",
+    "mkfs.btrfs": "btrfs-progs",
 }
 
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
