@@ -1,9 +1,9 @@
 """The agent as a whole: settings come in, a running keeper with its watchers and heart goes out."""
 
 import logging
+import shutil
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,28 +11,47 @@ import boto3
 from starlette.applications import Starlette
 
 from chalicelib.contract.events import Heartbeat, Inventory
+from infra.hostagent.building import Building, BuildPlace
+from infra.hostagent.builds import Builds
+from infra.hostagent.collection import Collection
 from infra.hostagent.creation import Creation, Place
+from infra.hostagent.disk import disk_of
 from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.files import ContainerFiles
-from infra.hostagent.firewall import Firewall, NoFirewall, resolvers_of
+from infra.hostagent.docker_images import DockerImages
+from infra.hostagent.execs import Execs
+from infra.hostagent.files import ContainerFiles, Files
 from infra.hostagent.http import Guard, application
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.keys import host_key
 from infra.hostagent.means import Means
+from infra.hostagent.namespaces import DockerNamespaces
+from infra.hostagent.networks import Networks, PreparedNetworks
+from infra.hostagent.nft import NoFirewall
 from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
+from infra.hostagent.pool import BLANK_MB, IMAGES, NoPool, Pool, PoolPlace, WarmPool
 from infra.hostagent.ports import EngineError, EngineFacts
+from infra.hostagent.prepared import PreparedImages
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.registry.credentials import BadCredentials
+from infra.hostagent.registry.setup import guarded_source
+from infra.hostagent.registry.source import GuardedSource
 from infra.hostagent.report import Offer, below_floor, disk_room_mb
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.settings import Settings
+from infra.hostagent.walls import Walls
 
 log = logging.getLogger("berth.agent")
 
 PARALLEL_PULLS = 3
+PARALLEL_BUILDS = 2
 CONTAINERS = "containers"
 """The folder of the agent's data with a folder of files for each container."""
+EXECS = "execs"
+"""The folder with the ids of commands that run."""
 TICK_SECONDS = 0.5
+COLLECT_SECONDS = 60.0
+"""Between two looks at how full the engine's disk is."""
 LEASE_SECONDS = 60.0
 """After a silence this long the control plane takes a host for lost."""
 
@@ -49,28 +68,50 @@ class Agent:
         self._closed = threading.Event()
         self._engine = DockerEngine(settings.engine, settings.pull_seconds)
         facts = _facts(self._engine, settings)
-        self._offer = Offer(settings.endpoint, facts, disk_room_mb(facts.data_root), settings.development)
-        self._firewall = Firewall(
-            bridge_of(settings.host_id), settings.engine_netns, resolvers_of(settings.resolv_conf)
+        self._disk = disk_of(self._engine, facts, settings.engine_root)
+        self._data_root = settings.engine_root / facts.data_root.lstrip("/")
+        room = disk_room_mb(self._data_root)
+        self._offer = Offer(
+            settings.endpoint, facts, room, settings.development, self._disk.enforced, settings.warm_memory_mb
         )
-        self._engine.ensure_network(settings.network, bridge_of(settings.host_id))
-        self._walls()
+        self._walls = _walls(self._engine, settings)
         self._runtime = ThreadRuntime()
         self._journal = Journal(settings.data / "journal.sqlite", self._runtime)
         session: Any = boto3
         sink = SqsSink(session.client("sqs"), settings.events_queue_url)
         self._outbox = Outbox(self._journal, sink, settings.host_id, host_key(settings.data))
+        self._source = _source(self._engine, settings, facts)
         self.keeper = self._keeper(facts.cores)
+        self._execs = Execs(self._engine, self._journal, settings.data / EXECS)
         self._images: list[str] = []
         self._beaten = ""
         self._heard_at = time.monotonic()
 
     def _keeper(self, cores: int) -> Keeper:
-        pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds)
+        pulls = Pulls(self._engine, PARALLEL_PULLS, self._settings.pull_seconds, self._source)
         settings = self._settings
-        place = Place(settings.host_id, settings.network, cores, settings.engine_patience_seconds)
-        files = ContainerFiles(settings.data / CONTAINERS)
-        means = Means(self._engine, self._journal, self._runtime, self._outbox.wake, files)
+        place = Place(
+            settings.host_id,
+            settings.network,
+            cores,
+            settings.engine_patience_seconds,
+            held_network=self._walls.held_network,
+            resolver=self._walls.resolver,
+        )
+        files = ContainerFiles(settings.data / CONTAINERS, self._walls.resolver_inside)
+        namespaces = DockerNamespaces(settings.engine, settings.host_id, settings.network, self._walls.resolver)
+        networks = PreparedNetworks(namespaces, self._runtime, settings.networks_ready)
+        means = Means(
+            self._engine,
+            self._journal,
+            self._runtime,
+            self._outbox.wake,
+            files,
+            self._disk,
+            networks=networks,
+            egress=self._walls.egress,
+            pool=self._pool(files, networks, cores),
+        )
         policy = Policy(
             settings.host_id,
             self._offer.max_containers,
@@ -78,35 +119,69 @@ class Agent:
             settings.grace_seconds,
             settings.inventory_seconds,
         )
-        return Keeper(means, Creation(means, pulls, place), policy)
+        return Keeper(means, Creation(means, self._prepared(pulls, cores), place), policy)
+
+    def _pool(self, files: Files, networks: Networks, cores: int) -> Pool:
+        settings = self._settings
+        if settings.warm_memory_mb < BLANK_MB:
+            return NoPool()
+        images = settings.warm_images or IMAGES
+        place = PoolPlace(settings.host_id, settings.network, cores, settings.warm_memory_mb, images)
+        return WarmPool(self._engine, files, self._disk, networks, self._runtime, place)
+
+    def _prepared(self, pulls: Pulls, cores: int) -> PreparedImages:
+        settings, store = self._settings, DockerImages(self._settings.engine)
+        place = BuildPlace(settings.host_id, settings.network, cores, self._walls.resolver)
+        self._building = Building(self._engine, store, place, settings.sources, self._disk)
+        self._builds = Builds(self._building, PARALLEL_BUILDS)
+        self._collection = Collection(store, self._runtime, self._disk_share)
+        return PreparedImages(pulls, store, self._builds, self._collection.used)
+
+    def _disk_share(self) -> float:
+        """How full the engine's disk is; empty where it is not to be seen from here."""
+        if not self._data_root.is_dir():
+            return 0.0
+        usage = shutil.disk_usage(self._data_root)
+        return usage.used / usage.total
 
     def application(self) -> Starlette:
         """The HTTP interface."""
         guard = Guard(self._settings.host_id, self._settings.control_key)
-        return application(self.keeper, self._journal, guard)
+        return application(self.keeper, self._journal, guard, self._execs)
 
     def start(self) -> None:
         """Take up what was left, and begin to watch and to report."""
         self._outbox.start()
+        self._walls.start()
+        self._sweep_builds()
         self.keeper.relist.look()
         self.keeper.tell_again()
         self.keeper.resume()
-        for work in (self._watch_time, self._watch_containers, self._watch_engine):
+        for work in (self._watch_time, self._watch_containers, self._watch_engine, self._watch_images):
             threading.Thread(target=self._guarded, args=(work,), daemon=True, name=work.__name__).start()
 
     def stop(self) -> None:
         """Begin nothing more; leave containers running, or nothing at all with `remove_on_stop`."""
         self._closed.set()
+        self._execs.close()
         self.keeper.close()
+        self._builds.close()
+        self._sweep_builds()
         if self._settings.remove_on_stop:
             try:
                 self.keeper.remove_all()
-                self._engine.drop_network(self._settings.network)
             except EngineError:
                 log.warning("containers could not be removed", extra={"host": self._settings.host_id})
-            self._firewall.remove()
+        self._walls.close(remove=self._settings.remove_on_stop)
         self._outbox.close(seconds=2.0)
         self._journal.close()
+
+    def _sweep_builds(self) -> None:
+        """What was being built by a process that is no more, or that ends now."""
+        try:
+            self._building.sweep()
+        except EngineError:
+            log.warning("builds could not be removed", extra={"host": self._settings.host_id})
 
     def _guarded(self, work: Callable[[], None]) -> None:
         while not self._closed.is_set():
@@ -136,10 +211,19 @@ class Agent:
                 looked = now
                 self.keeper.relist.look()
                 if self.keeper.relist.engine_up:
-                    self._mend()
+                    self._walls.mend()
+                    self._disk.sweep()
+                    self._execs.sweep()
                     self._images = self._images_now()
+                    if self._source is not None:
+                        self._source.sweep(self._images)
             if self.keeper.relist.engine_up:
                 self._take_stock()
+
+    def _watch_images(self) -> None:
+        """By a thread of its own: a large image takes its time to go."""
+        while not self._closed.wait(COLLECT_SECONDS):
+            self._collection.collect()
 
     def _take_stock(self) -> None:
         """Inventories go past the journal: only the newest matters."""
@@ -151,16 +235,6 @@ class Agent:
     def _send_inventory(self, inventory: Inventory) -> None:
         host_id = inventory.host_id
         self._outbox.send_now(inventory, f"host-{host_id}", f"inventory:{host_id}:{time.time_ns()}")
-
-    def _mend(self) -> None:
-        """The network and the walls, should somebody have taken them away."""
-        try:
-            if self._engine.ensure_network(self._settings.network, bridge_of(self._settings.host_id)):
-                log.warning("network made again", extra={"host": self._settings.host_id})
-        except EngineError as error:
-            reason = type(error).__name__
-            log.warning("network cannot be looked at", extra={"host": self._settings.host_id, "reason": reason})
-        self._walls()
 
     def _images_now(self) -> list[str]:
         try:
@@ -207,18 +281,25 @@ class Agent:
         except EngineError:
             self.keeper.relist.look()
 
-    def _walls(self) -> None:
-        try:
-            self._firewall.ensure()
-        except NoFirewall as error:
-            if not self._settings.development:
-                raise CannotStart(f"containers cannot be walled in: {error}") from error
-            log.warning("no firewall round containers", extra={"reason": str(error)})
+
+def _walls(engine: DockerEngine, settings: Settings) -> Walls:
+    try:
+        return Walls(engine, settings)
+    except NoFirewall as error:
+        raise CannotStart(f"containers cannot be walled in: {error}") from error
 
 
-def bridge_of(host_id: str) -> str:
-    """The bridge's name: 15 characters at most, the same after every start."""
-    return f"berth{zlib.crc32(host_id.encode()):08x}"
+def _source(engine: DockerEngine, settings: Settings, facts: EngineFacts) -> GuardedSource | None:
+    """Where pulls come from; None for the engine by itself."""
+    if settings.registries.direct:
+        if not settings.development:
+            raise CannotStart("--direct-pulls looks at nothing that is pulled: leave it out, or say --dev as well")
+        return None
+    try:
+        root = settings.engine_root / facts.data_root.lstrip("/")
+        return guarded_source(engine, settings.registries, settings.engine_netns, root)
+    except BadCredentials as error:
+        raise CannotStart(str(error)) from None
 
 
 def _facts(engine: DockerEngine, settings: Settings) -> EngineFacts:

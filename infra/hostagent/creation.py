@@ -7,15 +7,20 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from chalicelib.contract.agent_api import ContainerSpec
-from chalicelib.contract.events import Created, Failed, Progress, Ready, Started, Stopped
+from chalicelib.contract.events import Claimed, Created, Failed, Passed, Progress, Ready, Started, Stopped
+from chalicelib.contract.resources import NetworkMode
 from chalicelib.contract.statuses import PROGRESS, PULLED, Stage
 from infra.hostagent.failures import TimedOut, cause_of, exited, reason_of
+from infra.hostagent.holding import Holding
 from infra.hostagent.intents import CREATING, SETTLED, Intent, Step
 from infra.hostagent.journal import Telling
+from infra.hostagent.logins import let_in, prepared
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError, EngineRefused, NameInUse
-from infra.hostagent.profile import engine_name, profile_of
+from infra.hostagent.profile import engine_name, profile_of, resolved_by, sharing
+from infra.hostagent.registry.references import parse
 from infra.hostagent.runtime import Flag, Runtime
+from infra.hostagent.starting import start
 from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.creation")
@@ -41,6 +46,14 @@ class Place:
     cores: int
     engine_patience_seconds: float
     """How long a creation waits for an engine that does not answer before it fails."""
+    held_network: str | None = None
+    """The network of containers that are held to names; None where nobody can be: those get no network."""
+    resolver: str | None = None
+    """Where the engine's own resolver asks on behalf of containers; None = wherever the engine does."""
+
+    def network_of(self, spec: ContainerSpec) -> str | None:
+        """The network that this container joins, if any."""
+        return {NetworkMode.DEFAULT: self.network, NetworkMode.RESTRICTED: self.held_network}.get(spec.network_mode)
 
 
 Tell = Callable[[int, str], None]
@@ -69,6 +82,10 @@ class Creation:
         self._runtime = means.runtime
         self._told = means.told
         self._files = means.files
+        self._networks = means.networks
+        self._disk = means.disk
+        self._holding = Holding(means)
+        self._pool = means.pool
         self._images = images
         self._place = place
         self.cores = place.cores
@@ -97,12 +114,14 @@ class Creation:
             return
         if intent.step is Step.ACCEPTED:
             stage.pulling = True
-            image = self._have_image(intent, spec, patience)
+            intent = self._have_image(intent, spec, patience)
             stage.pulling = False
-            intent = self._create(replace(intent, image=image), spec, patience)
+            if self._claim(intent, spec):
+                return
+            intent = self._create(intent, spec, patience)
         if intent.step is Step.CREATED:
-            intent = self._start(intent, patience)
-        self._configure(intent, patience)
+            intent = self._start(intent, spec, patience)
+        self._configure(intent, spec, patience)
 
     def _taken_over(self, intent: Intent, spec: ContainerSpec) -> Intent:
         """The intent of a container that this host has made and forgotten (M9), as far as the container is.
@@ -115,6 +134,8 @@ class Creation:
             raise Superseded from None
         if found is None or found.going:
             return intent
+        if found.blank:
+            self._files.hand_over(found.blank, spec)
         log.info("container taken over", extra={"container": intent.container_id, "number": spec.number})
         step, tellings = self._as_found(intent, found)
         taken = replace(intent, step=step, engine_id=found.engine_id)
@@ -128,17 +149,23 @@ class Creation:
             return Step.READY, [ready, telling(Started, intent, now, started_at=moment(now))]
         if found.ever_ran:
             return Step.STOPPED, [telling(Stopped, intent, now, cause=exited(found.exit_code))]
-        return Step.CREATED, [telling(Created, intent, now, engine_id=found.engine_id)]
+        created = telling(Created, intent, now, engine_id=found.engine_id)
+        return Step.CREATED, [created, self._begun(intent, Stage.STARTING)]
 
-    def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> str:
-        """The image that the container is made from, on the host by now."""
+    def _have_image(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
+        """The intent with the image that the container is made from, on the host by now; chosen once."""
+        if intent.image is not None and patience.ask(lambda: self._engine.image(str(intent.image))) is not None:
+            return intent
+        name = parse(spec.image).full_name
+        found = patience.ask(lambda: self._engine.image(name))
         image = patience.ask(lambda: self._images.find(spec))
         if image is None:
             deadline = self._runtime.monotonic() + patience.left()
             self._tell(intent, self._progress(intent, Stage.PULLING, PROGRESS[Stage.PULLING], f"pulling {spec.image}"))
             image = self._images.wait(spec, deadline, partial(self._pulling, intent), lambda: self._check(intent))
-        self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, "image is on the host"))
-        return image
+        if found is None:  # otherwise what was there before: preparing takes minutes, in which a tag may move
+            found = patience.ask(lambda: self._engine.image(name))
+        return replace(intent, image=image, image_digest=found.digest if found else None)
 
     def _pulling(self, intent: Intent, percent: int, message: str) -> None:
         if percent > PROGRESS[Stage.PULLING]:
@@ -150,43 +177,84 @@ class Creation:
         if found is None or found.generation != intent.generation or found.step not in CREATING:
             raise Superseded
 
+    def _claim(self, intent: Intent, spec: ContainerSpec) -> bool:
+        """Whether a container made ahead has become this one: ready at once, and all of it told in one write."""
+        engine_id = self._pool.claim(spec, str(intent.image), intent.image_digest)
+        if engine_id is None:
+            return False
+        now = self._runtime.time()
+        claimed = telling(
+            Claimed,
+            intent,
+            now,
+            engine_id=engine_id,
+            image_digest=intent.image_digest,
+            started_at=moment(now),
+            passed=self._passed(),
+        )
+        self._tell(replace(intent, step=Step.READY, engine_id=engine_id), claimed, expected=(Step.ACCEPTED,))
+        log.info("container ready", extra={"container": intent.container_id})
+        return True
+
+    def _passed(self) -> list[Passed]:
+        """The stages of a creation, as they are told of one that goes through them."""
+        told = [
+            (Stage.PULLING, PULLED, _HAVE_IMAGE),
+            (Stage.CREATING, PROGRESS[Stage.CREATING], self._creating()),
+            (Stage.STARTING, PROGRESS[Stage.STARTING], _beginning(Stage.STARTING)),
+            (Stage.CONFIGURING, PROGRESS[Stage.CONFIGURING], _beginning(Stage.CONFIGURING)),
+        ]
+        return [Passed(stage=stage, progress=progress, message=message) for stage, progress, message in told]
+
     def _create(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
-        self._tell(intent, self._progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], "creating the container"))
+        begun = self._progress(intent, Stage.CREATING, PROGRESS[Stage.CREATING], self._creating())
+        self._tell(intent, self._progress(intent, Stage.PULLING, PULLED, _HAVE_IMAGE), begun)
         engine_id = patience.ask(lambda: self._created(spec, intent.image))
         created = replace(intent, step=Step.CREATED, engine_id=engine_id)
         return self._tell(
             created,
-            telling(Created, intent, self._runtime.time(), engine_id=engine_id),
+            telling(Created, intent, self._runtime.time(), engine_id=engine_id, image_digest=intent.image_digest),
+            self._begun(intent, Stage.STARTING),
             expected=(Step.ACCEPTED,),
         )
+
+    def _creating(self) -> str:
+        """In words for the user, who is to know what is not promised."""
+        return "creating the container" + ("" if self._disk.enforced else "; this host does not limit its disk")
 
     def _created(self, spec: ContainerSpec, image: str | None) -> str:
         """The engine id; a container of our name that is there already is ours from an earlier try (M4)."""
         place = self._place
-        profile = profile_of(spec, place.host_id, place.network, place.cores, self._files.write(spec), image)
+        network = place.network_of(spec)
+        profile = profile_of(spec, place.host_id, network, place.cores, self._files.write(spec), image)
         try:
-            return self._engine.create(profile)
+            shared = resolved_by(sharing(profile, self._networks.take(spec)), place.resolver)
+            return self._engine.create(self._disk.told(shared, spec.resources.disk_mb))
         except NameInUse:
             found = self._engine.find(engine_name(spec.container_id, spec.generation))
             if found is None:
                 raise EngineRefused("the name is taken by a container that is not ours") from None
+            self._networks.found(profile.name, found.holder)
             return found.engine_id
 
-    def _start(self, intent: Intent, patience: "_Patience") -> Intent:
-        self._tell(intent, self._progress(intent, Stage.STARTING, PROGRESS[Stage.STARTING], "starting the container"))
+    def _start(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> Intent:
         with self._starts:
-            patience.ask(lambda: self._engine.start(str(intent.engine_id)))
-        return self._tell(replace(intent, step=Step.STARTED), expected=(Step.CREATED,))
+            patience.ask(partial(start, self._engine, self._disk, self._networks, str(intent.engine_id), spec))
+            patience.ask(lambda: self._holding.admit(spec))
+        started = replace(intent, step=Step.STARTED)
+        return self._tell(started, self._begun(intent, Stage.CONFIGURING), expected=(Step.CREATED,))
 
-    def _configure(self, intent: Intent, patience: "_Patience") -> None:
-        message = "configuring the container"
-        self._tell(intent, self._progress(intent, Stage.CONFIGURING, PROGRESS[Stage.CONFIGURING], message))
-        if not patience.ask(lambda: self._engine.answers(str(intent.engine_id))):
-            raise EngineRefused("no process can be started inside")
+    def _configure(self, intent: Intent, spec: ContainerSpec, patience: "_Patience") -> None:
+        patience.ask(lambda: self._let_in(intent, spec))
         now = self._runtime.time()
         ready = telling(Ready, intent, now, engine_id=intent.engine_id, started_at=moment(now))
         self._tell(replace(intent, step=Step.READY), ready, expected=(Step.STARTED,))
         log.info("container ready", extra={"container": intent.container_id})
+
+    def _let_in(self, intent: Intent, spec: ContainerSpec) -> None:
+        """People can log in, and find what they asked for."""
+        made = prepared(intent.image)
+        let_in(self._engine, str(intent.engine_id), spec.role, enhanced=spec.shell.enhanced, prepared=made)
 
     def _fail(self, intent: Intent, spec: ContainerSpec, error: Exception, *, pulling: bool) -> None:
         """Remove what there is, then say why: a failed creation leaves nothing behind."""
@@ -205,6 +273,7 @@ class Creation:
     def _remove_traces(self, spec: ContainerSpec) -> None:
         """What cannot be removed now is removed by the next look at the engine, since its intent has failed."""
         name = engine_name(spec.container_id, spec.generation)
+        found = None
         try:
             found = self._engine.find(name)
             if found is not None:
@@ -212,6 +281,7 @@ class Creation:
             self._files.remove(name)
         except EngineError:
             log.warning("traces left to the next look", extra={"container": spec.container_id})
+        self._networks.free(name, found.holder if found else None)
 
     def _tell(self, intent: Intent, *tellings: Telling, expected: tuple[Step, ...] = CREATING) -> Intent:
         """Write step and events; Superseded when the container is no longer wanted, or not by this process."""
@@ -223,8 +293,19 @@ class Creation:
         self._told()
         return written
 
+    def _begun(self, intent: Intent, stage: Stage) -> Telling:
+        """Told in one write with the end of the stage before: each write waits for the disk."""
+        return self._progress(intent, stage, PROGRESS[stage], _beginning(stage))
+
     def _progress(self, intent: Intent, stage: Stage, percent: int, message: str) -> Telling:
         return telling(Progress, intent, self._runtime.time(), stage=stage, progress=percent, message=message)
+
+
+_HAVE_IMAGE = "image is on the host"
+
+
+def _beginning(stage: Stage) -> str:
+    return f"{stage.value} the container"
 
 
 @dataclass(slots=True)

@@ -1,40 +1,66 @@
 """Docker Engine behind the agent's port: our words come in, SDK calls go out, their errors come back as ours."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
-import requests
-import urllib3
-from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
+from docker.utils import version_lt
 
+from infra.hostagent.docker_client import CALL_SECONDS
+from infra.hostagent.docker_client import connect as _connect
+from infra.hostagent.docker_client import our_errors as _ours
+from infra.hostagent.docker_exec import follow
 from infra.hostagent.docker_pull import PullConnection
+from infra.hostagent.docker_run import run_inside
+from infra.hostagent.kill import kill_tree
+from infra.hostagent.namespaces import IMAGE as HOLDER_IMAGE
+from infra.hostagent.pins import is_pin, local_name, pinned
 from infra.hostagent.ports import (
+    Attachment,
+    Command,
     EngineContainer,
-    EngineDown,
     EngineFacts,
+    EngineImage,
     EngineRefused,
     EngineSignal,
+    Exited,
     ImageMissing,
     NameInUse,
     NotThere,
+    Ran,
+    Take,
+    Writable,
 )
-from infra.hostagent.profile import LABEL, LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, LABEL_USER, Limits, Profile
-
-CALL_SECONDS = 30
-"""An engine that takes longer than this is as good as down."""
+from infra.hostagent.profile import (
+    LABEL,
+    LABEL_BLANK,
+    LABEL_CONTAINER,
+    LABEL_GENERATION,
+    LABEL_HOST,
+    LABEL_USER,
+    Limits,
+    Profile,
+    named,
+)
 
 LIST_SECONDS = 20
 """The same for the list of containers: with the time between two looks, half a minute."""
 
 _CONFLICT = 409
 
+_NEVER = "0001-01-01T00:00:00Z"
+
+_JOINED = "container:"
+"""How the engine calls the network of a container that shares another's."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GENERATION = re.compile(r"[1-9][0-9]{0,8}")
+_BLANK = re.compile(r"berth-warm-[0-9a-z]{1,32}-1")
 _USER = re.compile(r"[!-~]{1,200}")
 
 
@@ -56,19 +82,52 @@ class DockerEngine:
             cores=int(info["NCPU"]),
             memory_mb=int(info["MemTotal"]) // (1024 * 1024),
             data_root=info["DockerRootDir"],
+            runtimes=tuple(sorted(name for name in info.get("Runtimes") or {} if "." not in name)),
+            remapped=any("name=userns" in option for option in info.get("SecurityOptions") or ()),
+            storage=(info["Driver"], dict(info["DriverStatus"] or ()).get("Backing Filesystem", "")),
         )
+
+    def takes_sizes(self) -> bool:
+        """By a volume with a size: the engine takes it only where it has found project quotas under its data."""
+        with _ours():
+            api = self._api()
+            try:
+                made = api.create_volume(driver_opts={"size": "1M"}, labels={LABEL: "true"})
+            except APIError:
+                return False
+            api.remove_volume(made["Name"])
+        return True
 
     def images(self) -> list[str]:
         with _ours():
-            return sorted(tag for image in self._api().images() for tag in image.get("RepoTags") or [])
+            tags = (tag for image in self._api().images() for tag in image.get("RepoTags") or [])
+            return sorted(tag for tag in tags if tag != HOLDER_IMAGE and not is_pin(tag))
 
-    def has_image(self, reference: str) -> bool:
+    def image(self, reference: str) -> EngineImage | None:
+        for name in dict.fromkeys((local_name(reference), reference)):
+            with _ours():
+                try:
+                    found = self._api().inspect_image(name)
+                except ImageNotFound:
+                    continue
+            digest = reference.partition("@")[2] or pinned(found.get("RepoTags") or [], reference)
+            return EngineImage(found["Id"], digest or _pulled_digest(found))
+        return None
+
+    def tag(self, reference: str, name: str) -> None:
+        repository, _, tag = name.rpartition(":")
         with _ours():
             try:
-                self._api().inspect_image(reference)
-            except ImageNotFound:
-                return False
-        return True
+                self._api().tag(reference, repository, tag)
+            except NotFound as error:
+                raise ImageMissing from error
+
+    def untag(self, reference: str) -> None:
+        with _ours():
+            try:
+                self._api().remove_image(reference, noprune=True)
+            except NotFound:
+                return
 
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
         with _ours():
@@ -98,6 +157,7 @@ class DockerEngine:
                     name=profile.name,
                     host_config=api.create_host_config(**_host_config(profile)),
                     networking_config=_networking(api, profile),
+                    mac_address=_card_beside(api, profile),
                     **profile.container,
                 )
             except ImageNotFound as error:
@@ -107,6 +167,18 @@ class DockerEngine:
                     raise NameInUse(profile.name) from error
                 raise
         return str(made["Id"])
+
+    def rename(self, engine_id: str, name: str) -> None:
+        with _ours():
+            try:
+                self._api().rename(engine_id, name)
+            except APIError as error:
+                if error.status_code == _CONFLICT:
+                    raise NameInUse(name) from error
+                raise
+
+    def discard(self, name: str) -> None:
+        self.remove(name)
 
     def start(self, engine_id: str) -> None:
         with _ours():
@@ -146,6 +218,80 @@ class DockerEngine:
             api.exec_start(run["Id"])
             return bool(api.exec_inspect(run["Id"])["ExitCode"] == 0)
 
+    def volumes_of(self, image: str) -> tuple[str, ...]:
+        with _ours():
+            try:
+                found = self._api().inspect_image(image)
+            except ImageNotFound as error:
+                raise ImageMissing from error
+        return tuple(sorted((found.get("Config") or {}).get("Volumes") or ()))
+
+    def writable(self, engine_id: str) -> Writable:
+        with _ours():
+            found = self._api().inspect_container(engine_id)
+        upper = ((found.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir")
+        if not upper:
+            raise EngineRefused("the engine does not say where the container writes")
+        volumes = tuple(mount["Source"] for mount in found["Mounts"] if mount["Type"] == "volume")
+        return Writable(str(PurePosixPath(upper).parent), volumes, bool(found["State"]["Running"]))
+
+    def run(
+        self, engine_id: str, command: Sequence[str], user: str, environment: Mapping[str, str], seconds: float
+    ) -> Ran:
+        with _ours():
+            return run_inside(self._api(), engine_id, command, user, environment, seconds)
+
+    def prepare(self, engine_id: str, command: Command) -> str:
+        with _ours():
+            made = self._api().exec_create(
+                engine_id,
+                list(command.argv),
+                user=command.user,
+                workdir=command.workdir,
+                environment=dict(command.environment),
+            )
+        return str(made["Id"])
+
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
+        said = bytearray()
+
+        def hear(stream: int, piece: bytes) -> None:
+            said.extend(piece[: _SAID - len(said)])
+            take(stream, piece)
+
+        with _ours():
+            stream = self._api().exec_start(exec_id, socket=True)
+            try:
+                if not follow(stream, hear, over):
+                    return Exited(-1, left=True)
+                return self._exited(exec_id, said.decode(errors="replace"))
+            finally:
+                stream.close()
+
+    def _exited(self, exec_id: str, said: str) -> Exited:
+        found = self._settled(exec_id, lambda found: found["ExitCode"] is not None)
+        if found["ExitCode"] is None:
+            raise EngineRefused("a command ended without an exit code")
+        return Exited(int(found["ExitCode"]), started=found["Pid"] != 0, said=said if found["Pid"] == 0 else "")
+
+    def _settled(self, exec_id: str, so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """What the engine says of a command, once it is so or some seconds have passed: it says it a little late."""
+        ends = time.monotonic() + _SETTLING_SECONDS
+        while True:
+            found: dict[str, Any] = self._api().exec_inspect(exec_id)
+            if so(found) or time.monotonic() > ends:
+                return found
+            time.sleep(0.02)
+
+    def end(self, exec_id: str) -> None:
+        with _ours():
+            try:
+                found = self._settled(exec_id, lambda found: not found["Running"] or found["Pid"] != 0)
+            except NotFound:
+                return
+        if found["Running"] and not (found["Pid"] and kill_tree(found["Pid"])):
+            raise EngineRefused("processes of a command do not end")
+
     def find(self, name: str) -> EngineContainer | None:
         with _ours():
             rows = self._api().containers(all=True, filters={"name": f"^/{name}$", "label": [LABEL]})
@@ -154,7 +300,7 @@ class DockerEngine:
     def of_host(self, host_id: str) -> list[EngineContainer]:
         with _ours():
             rows = self._api(LIST_SECONDS).containers(all=True, filters={"label": [f"{LABEL_HOST}={host_id}"]})
-        found = (self._described(row["Id"]) for row in rows)
+        found = (listed(row) or self._described(row["Id"]) for row in rows)
         return [container for container in found if container is not None]
 
     def _described(self, engine_id: str) -> EngineContainer | None:
@@ -184,7 +330,8 @@ class DockerEngine:
                 for event in client.events(decode=True, filters=filters):
                     attributes = event["Actor"]["Attributes"]
                     at = event["timeNano"] / 1e9
-                    yield EngineSignal(event["Action"], attributes.get(LABEL_CONTAINER, ""), at)
+                    container_id, _ = _whose(attributes, attributes.get("name", ""))
+                    yield EngineSignal(event["Action"], container_id, at)
         finally:
             client.close()
 
@@ -213,26 +360,10 @@ class DockerEngine:
         return self._clients[seconds]
 
 
-def _connect(url: str, seconds: float | None) -> Any:
-    """A client whose calls may take so long (None = for ever); Any, since the SDK is only half typed."""
-    client: Any = APIClient
-    return client(base_url=url, version="auto", timeout=seconds, num_pools=32)
-
-
+_SAID = 4096
+"""Bytes that are kept of what the engine says when it cannot start a command."""
+_SETTLING_SECONDS = 3.0
 _SIGNALS = ("die", "oom", "destroy")
-
-
-@contextmanager
-def _ours() -> Iterator[None]:
-    """The SDK's errors as the agent's: the only place that knows both."""
-    try:
-        yield
-    except NotFound as error:
-        raise NotThere(str(error.explanation)) from error
-    except APIError as error:
-        raise EngineRefused(str(error.explanation)) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
-        raise EngineDown(type(error).__name__) from error
 
 
 def _check_lowering(stats: dict[str, Any], memory: int) -> None:
@@ -249,22 +380,45 @@ def _host_config(profile: Profile) -> dict[str, Any]:
     config["ulimits"] = [Ulimit(name=u["Name"], soft=u["Soft"], hard=u["Hard"]) for u in config["ulimits"]]
     log = config["log_config"]
     config["log_config"] = LogConfig(type=log["Type"], config=log["Config"])
-    config["network_mode"] = profile.network or "none"
+    config["network_mode"] = f"{_JOINED}{profile.holder}" if profile.holder else profile.network or "none"
     return config
 
 
+def _pulled_digest(found: dict[str, Any]) -> str | None:
+    """Of an image that the engine has pulled by itself."""
+    digests = found.get("RepoDigests") or []
+    return str(digests[0]).partition("@")[2] if digests else None
+
+
 def _networking(api: Any, profile: Profile) -> Any:
-    if profile.network is None:
+    if profile.network is None or profile.holder is not None:
         return None
-    return api.create_networking_config({profile.network: api.create_endpoint_config()})
+    return api.create_networking_config({profile.network: api.create_endpoint_config(mac_address=profile.card)})
+
+
+def _card_beside(api: Any, profile: Profile) -> str | None:
+    """Engines before API 1.44 take the card's address with the container, newer ones with its network alone."""
+    own = profile.network is not None and profile.holder is None
+    return profile.card if own and version_lt(api.api_version, "1.44") else None
+
+
+def listed(row: dict[str, Any]) -> EngineContainer | None:
+    """What a row of `docker ps` says, as long as that is all: of what has ended or is ending it says too little."""
+    if row["State"] not in ("running", "created"):
+        return None
+    state = {"Running": row["State"] == "running", "ExitCode": 0, "Status": row["State"], "FinishedAt": _NEVER}
+    same = {name: row.get(name) or {} for name in ("Id", "HostConfig", "NetworkSettings")}
+    same["Name"] = next(iter(row.get("Names") or []), "")
+    created = datetime.fromtimestamp(row["Created"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return described({**same, "Config": {"Labels": row["Labels"]}, "State": state, "Created": created})
 
 
 def described(found: dict[str, Any]) -> EngineContainer:
     """What `docker inspect` says; labels may be anybody's: an id that is none gets one by which to call it."""
     labels = found["Config"]["Labels"]
     state = found["State"]
-    container_id, user_id = labels.get(LABEL_CONTAINER, ""), labels.get(LABEL_USER, "")
-    generation = labels.get(LABEL_GENERATION, "")
+    container_id, generation = _whose(labels, found["Name"].lstrip("/"))
+    user_id = labels.get(LABEL_USER, "")
     return EngineContainer(
         engine_id=found["Id"],
         container_id=container_id if _ID.fullmatch(container_id) else f"stray-{found['Id'][:32]}",
@@ -275,8 +429,37 @@ def described(found: dict[str, Any]) -> EngineContainer:
         user_id=user_id if _USER.fullmatch(user_id) else "",
         ever_ran=state["Status"] != "created",
         going=state["Status"] in ("removing", "dead"),
+        holder=_holder(found["HostConfig"]["NetworkMode"]),
+        finished_at=None if state["FinishedAt"].startswith("0001") else _seconds(state["FinishedAt"]),
+        attachment=_attachment(found.get("NetworkSettings", {}).get("Networks") or {}),
+        blank=_blank(labels),
     )
 
 
+def _blank(labels: Mapping[str, str]) -> str:
+    """What it was made under, as we name such; it becomes the name of a folder."""
+    name = labels.get(LABEL_BLANK, "")
+    return name if _BLANK.fullmatch(name) else ""
+
+
+def _whose(labels: Mapping[str, str], name: str) -> tuple[str, str]:
+    """Container id and generation: by the labels, or the name of one that was made ahead."""
+    if _blank(labels):
+        said = named(name)
+        return (said[0], str(said[1])) if said else ("", "")
+    return labels.get(LABEL_CONTAINER, ""), labels.get(LABEL_GENERATION, "")
+
+
+def _holder(network_mode: str) -> str | None:
+    return network_mode.removeprefix(_JOINED) if network_mode.startswith(_JOINED) else None
+
+
+def _attachment(networks: dict[str, Any]) -> Attachment | None:
+    places = [Attachment(each.get("MacAddress", ""), each.get("IPAddress", "")) for each in networks.values()]
+    return next((each for each in places if each.card and each.address), None)
+
+
 def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp[:19] + "+00:00").timestamp()
+    """Go's zero to nine digits of a second, of which we take six."""
+    whole, fraction = timestamp[:19], timestamp[19:].strip("Z.")[:6].ljust(6, "0")
+    return datetime.fromisoformat(f"{whole}.{fraction}+00:00").timestamp()

@@ -8,6 +8,7 @@ import re
 from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.causes import Actor, Cause, Code
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused, ImageMissing, NotThere
+from infra.hostagent.registry.errors import ImageFault
 
 SECRET_LENGTH = 3
 """What is shorter hides nothing, and taken out would spoil every other word."""
@@ -63,6 +64,20 @@ class TimedOut(Exception):
     """The creation's own deadline has passed."""
 
 
+class NotPrepared(Exception):
+    """The image could not be prepared for what was asked; its words are for the user."""
+
+    def __init__(self, wish: str, what: str) -> None:
+        super().__init__(f"{wish} could not be prepared: {what} could not be installed")
+
+
+class StillPreparing(Exception):
+    """The image was not prepared in time, and goes on being prepared; its words are for the user."""
+
+    def __init__(self, wish: str) -> None:
+        super().__init__(f"{wish} is still being prepared on this host: create the container again in a few minutes")
+
+
 class PullTimedOut(Exception):
     """The pull took longer than a pull may."""
 
@@ -78,6 +93,11 @@ def reason_of(error: Exception, spec: ContainerSpec | None) -> str:
 
 def cause_of(error: Exception, image: str, *, pulling: bool) -> Cause:
     """The cause to tell the user of."""
+    if isinstance(error, ImageFault):
+        return Cause(code=error.code, actor=Actor.SYSTEM, message=error.words.format(image=image))
+    if isinstance(error, NotPrepared | StillPreparing):
+        code = Code.ROLE_FAILED if isinstance(error, NotPrepared) else Code.TIMEOUT
+        return Cause(code=code, actor=Actor.SYSTEM, message=str(error))
     return cause(_code(error, pulling=pulling), image)
 
 

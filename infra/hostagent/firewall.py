@@ -1,15 +1,14 @@
-"""Walls round the containers' network: a bridge comes in, packet rules keep it from the host and private networks.
+"""Walls round the containers' networks: bridges come in, packet rules keep them from the host and each other.
 
-INPUT closes the host's own ports (DOCKER-USER filters forwarded packets only); DOCKER-USER refuses private,
-link-local, metadata and multicast addresses, except name service at the resolvers the engine uses.
+One table of our own, which neither the engine nor another one on the machine ever flushes. Two bridges: from the open
+one the public internet can be reached, from the held one only what a container was given (`egress`). Rules here only
+take away: what they let pass still has to pass the engine's own.
 """
 
-import ipaddress
 import logging
-import os
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+
+from infra.hostagent.nft import Nft, NoFirewall
 
 log = logging.getLogger("berth.agent.firewall")
 
@@ -19,75 +18,145 @@ REFUSED = (
 )  # fmt: skip
 """What containers may not reach: everything that is not the public internet."""
 
+MAIL = (25, 465, 587)
+"""Ports that mail is handed in at: nobody sends mail from here."""
 
-class NoFirewall(Exception):
-    """The rules cannot be set here; the text says why."""
+CONNECTIONS = 2000
+"""Most connections that one container has at a time."""
+BEGUN, BEGUN_AT_ONCE = 100, 1000
+"""Connections that one container begins, in a second and in a burst."""
+QUESTIONS, QUESTIONS_AT_ONCE = 50, 200
+"""Packets that one container sends to the name server, in a second and in a burst."""
+
+RESOLVER = "169.254.20.53"
+"""Where containers ask for names: an address of nobody's, which the rules turn into the agent's name server."""
+
+REACH_SIZE = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Firewall:
-    """The rules of one bridge, in the network namespace the engine's bridges live in (None = the machine's own)."""
+class Gate:
+    """A bridge, and the port of the name server that answers on it."""
 
     bridge: str
-    netns: str | None
-    resolvers: tuple[str, ...]
+    port: int
 
-    def ensure(self) -> None:
-        """Have every rule once and in order, or NoFirewall."""
-        if os.geteuid() != 0:
-            raise NoFirewall("only root can set packet rules: run the agent as root")
-        if all(self._iptables("-C", *rule) for rule in self._rules()):
-            return
-        self.remove()
-        for rule in reversed(self._rules()):
-            if not self._iptables("-I", *rule):
-                raise NoFirewall("iptables refused a rule: is it installed, and has the engine its DOCKER-USER chain?")
-        log.info("firewall set", extra={"bridge": self.bridge})
+
+class Firewall:
+    """The rules of one host."""
+
+    def __init__(self, nft: Nft, open_gate: Gate, held_gate: Gate) -> None:
+        self._nft = nft
+        self._gates = (open_gate, held_gate)
+        self._set: str | None = None
+
+    def ensure(self) -> bool:
+        """Have every rule; true when they had to be set. NoFirewall."""
+        if self._set is not None and self._nft.listing() == self._set:
+            return False
+        script = script_of(self._nft.table, *self._gates)
+        try:
+            self._nft.run(script)
+        except NoFirewall:
+            self._nft.delete()  # of another make: rules of an older agent, say
+            self._nft.run(script)
+        self._set = self._nft.listing()
+        log.info("firewall set", extra={"bridge": self._gates[0].bridge})
+        return True
 
     def remove(self) -> None:
         """Have none of the rules."""
-        for rule in self._rules():
-            while self._iptables("-D", *rule):
-                pass
-
-    def _rules(self) -> list[list[str]]:
-        mark = ["-m", "comment", "--comment", f"berth {self.bridge}"]
-        from_bridge = ["-i", self.bridge]
-        rules = [["INPUT", *from_bridge, *mark, "-j", "DROP"]]
-        for resolver in self.resolvers:
-            for protocol in ("udp", "tcp"):
-                question = ["-d", resolver, "-p", protocol, "--dport", "53"]
-                rules.append(["DOCKER-USER", *from_bridge, *question, *mark, "-j", "RETURN"])
-        for network in REFUSED:
-            rules.append(["DOCKER-USER", *from_bridge, "-d", network, *mark, "-j", "REJECT"])
-        return rules
-
-    def _iptables(self, action: str, chain: str, *rule: str) -> bool:
-        enter = ["nsenter", f"--net={self.netns}"] if self.netns else []
-        command = [*enter, "iptables", "--wait", action, chain, *rule]
         try:
-            done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, env=_path())
-        except FileNotFoundError:
-            return False
-        return done.returncode == 0
+            self._nft.delete()
+        except NoFirewall as error:
+            log.warning("firewall cannot be taken away", extra={"reason": str(error)})
 
 
-def resolvers_of(resolv_conf: Path) -> tuple[str, ...]:
-    """The name servers in a resolver configuration that containers must be able to ask."""
-    servers = []
-    for line in resolv_conf.read_text().splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and _is_ipv4(words[1]):
-            servers.append(words[1])
-    return tuple(dict.fromkeys(servers))
+def script_of(table: str, open_gate: Gate, held_gate: Gate) -> str:
+    """The whole table, for `nft`: chains are emptied and filled again, what is in the sets stays."""
+    chains = _chains(open_gate, held_gate)
+    lines = [f"add table inet {table}"]
+    lines += [f"add {kind} inet {table} {name} {{ {body} }}" for kind, name, body in _SETS]
+    for name, (hook, _) in chains.items():
+        lines += [f"add chain inet {table} {name} {{ {hook} }}" if hook else f"add chain inet {table} {name}"]
+    lines += [f"flush chain inet {table} {name}" for name in chains]
+    lines += [f"add rule inet {table} {name} {rule}" for name, (_, rules) in chains.items() for rule in rules]
+    return "\n".join(lines) + "\n"
 
 
-def _is_ipv4(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == 4
-    except ValueError:
-        return False
+_SETS = (
+    ("map", "owner", "type ether_addr . ipv4_addr : mark;"),
+    ("set", "owners", "type ether_addr . ipv4_addr . mark;"),
+    ("set", "reach", f"type mark . ipv4_addr; flags timeout; size {REACH_SIZE};"),
+    ("set", "connections", "type ipv4_addr; flags dynamic; size 65536;"),
+    ("set", "begun", "type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65536;"),
+    ("set", "questions", "type ipv4_addr; flags dynamic,timeout; timeout 1m; size 65536;"),
+)
+"""`owner` and `owners`: the number of whoever has this card and this address. `reach`: what a number may reach."""
 
 
-def _path() -> dict[str, str]:
-    return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+def _chains(opened: Gate, held: Gate) -> dict[str, tuple[str, list[str]]]:
+    """Chains by name: where they hook in, and their rules. Those that others jump to come first."""
+    both = f"{{ {opened.bridge}, {held.bridge} }}"
+    early = "priority filter - 10; policy accept;"
+    return {
+        "refuse": ("", ["meta l4proto tcp reject with tcp reset", "reject with icmpx type admin-prohibited"]),
+        "who": ("", ["ct state new ct mark set ether saddr . ip saddr map @owner"]),
+        "reaching": (
+            "",
+            ["ct state established,related return", "ct state new ct mark . ip daddr @reach return", _REFUSE],
+        ),
+        "held": ("", ["jump who", "ether saddr . ip saddr . ct mark @owners goto reaching", _REFUSE]),
+        "leaving": (
+            "",
+            [
+                "meta nfproto ipv6 drop",
+                "fib saddr . iif oif missing drop",  # an address that is not of this bridge
+                f"iifname {held.bridge} jump held",
+                f"ip daddr {{ {', '.join(REFUSED)} }} {_REFUSE}",
+                f"tcp dport {{ {', '.join(map(str, MAIL))} }} {_REFUSE}",
+                f"ct state new update @begun {{ ip saddr {_over(BEGUN, BEGUN_AT_ONCE)} }} drop",
+                f"ct state new add @connections {{ ip saddr ct count over {CONNECTIONS} }} {_REFUSE}",
+            ],
+        ),
+        "asking": ("", [f"update @questions {{ ip saddr {_over(QUESTIONS, QUESTIONS_AT_ONCE)} }} drop", "accept"]),
+        "known": ("", [f"{_REDIRECTED} th dport {held.port} jump asking", "drop"]),
+        "entering": (
+            "",
+            [
+                "meta nfproto ipv6 drop",
+                f"iifname {opened.bridge} {_REDIRECTED} th dport {opened.port} jump asking",
+                f"iifname {held.bridge} jump who",
+                f"iifname {held.bridge} ether saddr . ip saddr . ct mark @owners goto known",
+                "drop",
+            ],
+        ),
+        "prerouting": (
+            "type nat hook prerouting priority dstnat - 10; policy accept;",
+            [
+                f"iifname {gate.bridge} ip daddr {RESOLVER} {protocol} dport 53 redirect to :{gate.port}"
+                for gate in (opened, held)
+                for protocol in ("udp", "tcp")
+            ],
+        ),
+        "input": (
+            f"type filter hook input {early}",
+            [
+                f"iifname {both} jump entering",
+                f"iifname != {both} meta l4proto {{ tcp, udp }} th dport {{ {opened.port}, {held.port} }} drop",
+            ],
+        ),
+        "forward": (
+            f"type filter hook forward {early}",
+            [f"iifname {both} jump leaving", f"oifname {both} ct state != {{ established, related }} drop"],
+        ),
+    }
+
+
+_REFUSE = "goto refuse"
+_REDIRECTED = f"ct original ip daddr {RESOLVER} meta l4proto {{ tcp, udp }}"
+"""To the name server under its own address; its port on the bridge's is as closed as all others."""
+
+
+def _over(rate: int, burst: int) -> str:
+    return f"limit rate over {rate}/second burst {burst} packets"

@@ -1,9 +1,11 @@
 """The agent's HTTP interface: signed calls come in, the keeper journals them, answers go out within a second."""
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -16,6 +18,7 @@ from starlette.routing import Route
 from chalicelib.contract.agent_api import (
     Accepted,
     ContainerSpec,
+    ExecCall,
     PowerCall,
     Refusal,
     RefusalCode,
@@ -24,6 +27,7 @@ from chalicelib.contract.agent_api import (
 )
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
 from chalicelib.contract.tracing import bound
+from infra.hostagent.execs import AT_ONCE, Execs
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
@@ -33,6 +37,9 @@ log = logging.getLogger("berth.agent.http")
 
 BODY_LIMIT = 256 * 1024
 
+SPARE = 4
+"""Threads that tell those who come when all places for commands are taken."""
+
 _STATUS_OF = {
     RefusalCode.TOMBSTONE: 409,
     RefusalCode.STALE_GENERATION: 409,
@@ -40,6 +47,8 @@ _STATUS_OF = {
     RefusalCode.DRAINING: 503,
     RefusalCode.FULL: 503,
     RefusalCode.ENGINE_DOWN: 503,
+    RefusalCode.DISK_UNLIMITED: 503,
+    RefusalCode.BUSY: 503,
 }
 
 Endpoint = Callable[[Request, bytes], Response]
@@ -79,8 +88,9 @@ class Guard:
             self._seen[call_id] = now
 
 
-def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
-    """The ASGI application."""
+def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs) -> Starlette:
+    """The ASGI application. Commands have threads of their own: however long they take, other calls do not wait."""
+    waiting = ThreadPoolExecutor(AT_ONCE + SPARE, thread_name_prefix="exec")
 
     def create(request: Request, body: bytes) -> Response:
         spec = ContainerSpec.model_validate_json(body)
@@ -127,11 +137,22 @@ def application(keeper: Keeper, journal: Journal, guard: Guard) -> Starlette:
             Route("/v1/containers/{container_id}", guarded(remove), methods=["DELETE"]),
             Route("/v1/containers/{container_id}/power", guarded(power), methods=["POST"]),
             Route("/v1/containers/{container_id}/resize", guarded(resize), methods=["POST"]),
+            Route("/v1/containers/{container_id}/exec", guarded(_runs(execs), waiting), methods=["POST"]),
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),
         ]
     )
+
+
+def _runs(execs: Execs) -> Endpoint:
+    def run(request: Request, body: bytes) -> Response:
+        call = ExecCall.model_validate_json(body)
+        _same_id(request, call.container_id)
+        with bound(container=call.container_id, trace=call.trace):
+            return JSONResponse(execs.run(call).model_dump(mode="json"))
+
+    return run
 
 
 class _WrongCall(Exception):
@@ -144,12 +165,16 @@ class _Guarded:
 
     guard: Guard
 
-    def __call__(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    def __call__(self, endpoint: Endpoint, pool: Executor | None = None) -> Callable[[Request], Awaitable[Response]]:
+        """By threads of this pool, or those that all share."""
+
         async def checked(request: Request) -> Response:
             body = await _body(request)
             if body is None:
                 return JSONResponse({"error": "body too large"}, 413)
-            return await run_in_threadpool(self._answer, endpoint, request, body)
+            if pool is None:
+                return await run_in_threadpool(self._answer, endpoint, request, body)
+            return await asyncio.get_running_loop().run_in_executor(pool, self._answer, endpoint, request, body)
 
         return checked
 

@@ -56,6 +56,8 @@ class Intent:
     """The request that asked for the last change; events carry it on."""
     image: str | None = None
     """What the engine container is made from: the image asked for, or one prepared from it."""
+    image_digest: str | None = None
+    """What the image asked for was in its registry when it was chosen."""
 
 
 ACTIONS_KEPT = 16

@@ -44,8 +44,19 @@ class Inventories:
         found = self._engine.of_host(self._host_id)
         known = {intent.container_id: intent for intent in self._journal.intents()}
         now = self._runtime.time()
-        held = [_held(each, known.get(each.container_id), now) for each in found]
+        held = [self._held(each, known.get(each.container_id), now) for each in found if not each.unclaimed]
         return Holdings(host_id=self._host_id, containers=held)
+
+    def _held(self, found: EngineContainer, intent: Intent | None, now: float) -> Held:
+        known = intent if intent is not None and intent.generation == found.generation else None
+        return Held(
+            container_id=found.container_id,
+            user_id=found.user_id or (known.user_id if known else ""),
+            generation=found.generation,
+            running=found.running,
+            age_seconds=max(0.0, now - found.created_at),
+            step=known.step.value if known else None,
+        )
 
     def tell(self, send: Callable[[Inventory], None]) -> None:
         """Send what is due, in pages; EngineError, or what `send` raises, and then it is due again soon."""
@@ -61,18 +72,6 @@ class Inventories:
         self._next = now + self._every
         if all_of_it:
             self._all_told_at, self._told = now, digest
-
-
-def _held(found: EngineContainer, intent: Intent | None, now: float) -> Held:
-    known = intent if intent is not None and intent.generation == found.generation else None
-    return Held(
-        container_id=found.container_id,
-        user_id=found.user_id or (known.user_id if known else ""),
-        generation=found.generation,
-        running=found.running,
-        age_seconds=max(0.0, now - found.created_at),
-        step=known.step.value if known else None,
-    )
 
 
 def _pages(held: Iterable[Held]) -> Iterator[list[Held]]:

@@ -20,7 +20,7 @@ from infra.hostagent.runtime import Runtime
 
 _SELECT = "SELECT * FROM intents WHERE container_id = ?"
 _ADVANCE = """
-UPDATE intents SET step = ?, cause = ?, engine_id = ?, image = ?, changed_at = ?, number = number + ?
+UPDATE intents SET step = ?, cause = ?, engine_id = ?, image = ?, image_digest = ?, changed_at = ?, number = number + ?
 WHERE container_id = ?
 """
 _TAKE = (
@@ -77,7 +77,8 @@ class Journal:
             if found is None or found.step not in expected:
                 return None
             cause = intent.cause.model_dump_json() if intent.cause else None
-            written = (intent.step, cause, intent.engine_id, intent.image, intent.changed_at, len(tellings))
+            made_from = (intent.image, intent.image_digest)
+            written = (intent.step, cause, intent.engine_id, *made_from, intent.changed_at, len(tellings))
             cursor.execute(_ADVANCE, (*written, intent.container_id))
             _tell(cursor, found, tellings)
             return _found(cursor, intent)

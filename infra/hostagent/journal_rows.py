@@ -12,13 +12,13 @@ CREATE TABLE IF NOT EXISTS intents (
     container_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, generation INTEGER NOT NULL, spec TEXT, step TEXT NOT NULL,
     cause TEXT, engine_id TEXT, deadline REAL NOT NULL, expires_at REAL,
     number INTEGER NOT NULL, changed_at REAL NOT NULL, action TEXT, resize TEXT, resized TEXT, trace TEXT,
-    image TEXT
+    image TEXT, image_digest TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, container_id TEXT NOT NULL, identity TEXT NOT NULL, event TEXT NOT NULL
 ) STRICT;
 """
-_LATER = ("action", "resize", "resized", "trace", "image")
+_LATER = ("action", "resize", "resized", "trace", "image", "image_digest")
 """Columns that the first journals did not have, all TEXT."""
 
 
@@ -28,7 +28,7 @@ def added_columns(database: sqlite3.Connection) -> list[str]:
     return [f"ALTER TABLE intents ADD COLUMN {name} TEXT" for name in _LATER if name not in there]
 
 
-REPLACE = "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+REPLACE = "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 """Writes a whole intent over whatever was there; later columns come last, also where they were added."""
 
 
@@ -51,6 +51,7 @@ def values_of(intent: Intent) -> tuple[object, ...]:
         intent.resized,
         intent.trace,
         intent.image,
+        intent.image_digest,
     )
 
 
@@ -73,4 +74,5 @@ def intent_of(row: sqlite3.Row) -> Intent:
         resized=row["resized"],
         trace=row["trace"] or "",
         image=row["image"],
+        image_digest=row["image_digest"],
     )

@@ -57,6 +57,9 @@ class Keeper:
         self._runtime = means.runtime
         self._told = means.told
         self._files = means.files
+        self._networks = means.networks
+        self._pool = means.pool
+        self._disk = means.disk
         self._creation = creation
         self._policy = policy
         self._switching = Switching(means)
@@ -111,6 +114,8 @@ class Keeper:
             raise CallRefused(RefusalCode.ENGINE_DOWN, "the host's engine does not answer")
         if spec.number:
             return
+        if spec.disk_limited and not self._disk.enforced:
+            raise CallRefused(RefusalCode.DISK_UNLIMITED, "the host cannot limit what a container writes")
         if self._policy.draining:
             raise CallRefused(RefusalCode.DRAINING, "the host takes no new containers")
         if self.count() >= self._policy.max_containers:
@@ -216,13 +221,16 @@ class Keeper:
         try:
             for container in self._meant(intent):
                 self._engine.remove(container.engine_id)
+                self._networks.free(engine_name(container.container_id, container.generation), container.holder)
             left = self._meant(intent)
         except EngineError as error:
             log.warning("removal waits", extra={"container": intent.container_id, "reason": type(error).__name__})
             return
         if left:
             return
-        self._files.remove(engine_name(intent.container_id, intent.generation))
+        name = engine_name(intent.container_id, intent.generation)
+        self._networks.free(name)
+        self._files.remove(name)
         now = self._runtime.time()
         removed = replace(intent, step=Step.REMOVED, changed_at=now)
         event = telling(Removed, intent, now, cause=intent.cause or _USER)
@@ -259,6 +267,7 @@ class Keeper:
         """Leave no container of this host behind (for a host that ends with its cloud)."""
         for container in self._engine.of_host(self._policy.host_id):
             self._engine.remove(container.engine_id)
+        self._networks.clear()
         for name in self._files.names():
             self._files.remove(name)
 
@@ -267,4 +276,6 @@ class Keeper:
         with self._lock:
             self._closed = True
         self._creation.closing.set()
+        self._networks.close()
+        self._pool.close()
         self._runtime.close(seconds)

@@ -8,11 +8,11 @@ EngineError
 └── EngineRefused     the engine said no; `text` is its own and never leaves the host
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infra.hostagent.profile import Limits, Profile
+from infra.hostagent.profile import Limits, Profile, is_blank
 
 
 class EngineError(Exception):
@@ -44,6 +44,14 @@ class EngineRefused(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A running container's place in its network: the hardware address of its card, and its IPv4 address."""
+
+    card: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineContainer:
     """One of our containers as the engine has it."""
 
@@ -59,6 +67,28 @@ class EngineContainer:
     """False when it was created and never started."""
     going: bool = False
     """Somebody is having it removed."""
+    holder: str | None = None
+    """Engine id of the container whose network namespace it shares."""
+    finished_at: float | None = None
+    """When its first process last ended, by the engine's clock; None when it never has."""
+    attachment: Attachment | None = None
+    """None while it does not run, and when it has no network of its own."""
+    blank: str = ""
+    """The name it was made under, if that was ahead (`pool`)."""
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether it was made ahead and is nobody's yet."""
+        return bool(self.blank) and is_blank(self.container_id)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image on the host: what it is, whatever its names come to mean, and what it was in its registry."""
+
+    id: str
+    digest: str | None
+    """None for one that came from no registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +100,22 @@ class EngineFacts:
     cores: int
     memory_mb: int
     data_root: str
+    runtimes: tuple[str, ...] = ()
+    """What containers can be run with, by the engine's names."""
+    storage: tuple[str, str] = ("", "")
+    """The engine's storage driver, and the file system that it works on."""
+    remapped: bool = False
+    """Whether root inside a container is another user outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """Where a container writes, as paths on the engine's file system."""
+
+    layer: str
+    """The folder with all that is the container's own of its root file system."""
+    volumes: tuple[str, ...]
+    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +127,63 @@ class EngineSignal:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that was run inside a container."""
+
+    exit_code: int
+    output: str
+    """Its last words, by whatever the image holds: never more than a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run inside a container, and how."""
+
+    argv: tuple[str, ...]
+    user: str
+    workdir: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """How a command ended."""
+
+    exit_code: int
+    started: bool = True
+    """False when there was no process at all: no such program, user or folder; `said` is then the engine's text."""
+    left: bool = False
+    """True when it was given up first; it may still run."""
+    said: str = ""
+
+
+STDOUT, STDERR = 1, 2
+
+Take = Callable[[int, bytes], None]
+"""Told of every piece that a command prints: on which of the two, and what."""
+
+
 class Engine(Protocol):
     """A container engine. Every call has a deadline and may raise EngineDown."""
 
     def facts(self) -> EngineFacts:
         """What engine and machine this is."""
 
+    def takes_sizes(self) -> bool:
+        """Whether it can hold volumes and layers to a size by itself."""
+
     def images(self) -> list[str]:
         """References of the images on the host."""
 
-    def has_image(self, reference: str) -> bool:
-        """Whether the image is on the host."""
+    def image(self, reference: str) -> EngineImage | None:
+        """The image of that name, or with that digest, if it is on the host."""
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image on the host another name. ImageMissing."""
+
+    def untag(self, reference: str) -> None:
+        """Take a name from an image that has others; nothing when there is no such name."""
 
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
         """Pull it; the engine's progress lines as they come. EngineRefused, or EngineDown when it stays silent."""
@@ -101,6 +193,12 @@ class Engine(Protocol):
 
     def create(self, profile: Profile) -> str:
         """Make a container and return its engine id; ImageMissing, NameInUse or EngineRefused."""
+
+    def rename(self, engine_id: str, name: str) -> None:
+        """Give a container another name, at once or not at all. NotThere, NameInUse or EngineRefused."""
+
+    def discard(self, name: str) -> None:
+        """Kill and remove the container that has this name; nothing when none has it (any more)."""
 
     def start(self, engine_id: str) -> None:
         """Start it; nothing when it runs. NotThere or EngineRefused."""
@@ -114,11 +212,31 @@ class Engine(Protocol):
     def answers(self, engine_id: str) -> bool:
         """Whether a process can be started inside."""
 
+    def volumes_of(self, image: str) -> tuple[str, ...]:
+        """Folders inside for which the image asks for a volume. ImageMissing."""
+
+    def writable(self, engine_id: str) -> Writable:
+        """Where the container writes. NotThere, or EngineRefused when the engine does not say."""
+
+    def run(
+        self, engine_id: str, command: Sequence[str], user: str, environment: Mapping[str, str], seconds: float
+    ) -> Ran:
+        """Run a command inside to its end. EngineDown when it takes longer, NotThere, or EngineRefused."""
+
+    def prepare(self, engine_id: str, command: Command) -> str:
+        """Have a command ready to run in a running container, once, and return its id; NotThere or EngineRefused."""
+
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
+        """Run what was prepared to its end, or leave it once `over` says so, which is asked often."""
+
+    def end(self, exec_id: str) -> None:
+        """Kill it with all it has begun; nothing when it has ended or nobody knows it. EngineRefused if it lives on."""
+
     def find(self, name: str) -> EngineContainer | None:
         """The container of that name, if it is one of ours."""
 
     def of_host(self, host_id: str) -> list[EngineContainer]:
-        """All containers that carry this host's label."""
+        """All containers that carry this host's label, blank ones too."""
 
     def remove(self, engine_id: str) -> None:
         """Kill and remove it; nothing when it is not there."""

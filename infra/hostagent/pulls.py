@@ -3,14 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from chalicelib.contract.agent_api import ContainerSpec
 from infra.hostagent.creation import Tell
 from infra.hostagent.failures import PullTimedOut, TimedOut
-from infra.hostagent.ports import Engine, EngineDown
+from infra.hostagent.pins import is_kept
+from infra.hostagent.ports import Engine, EngineDown, ImageMissing
 from infra.hostagent.pull_progress import PullProgress
+from infra.hostagent.registry.references import parse
 
 log = logging.getLogger("berth.agent.pulls")
 
@@ -30,19 +33,55 @@ class _Pull:
     holds_slot: bool = False
 
 
+class Source(Protocol):
+    """Where images are pulled from: the engine by itself, or one that looks first (`registry.source`)."""
+
+    def pull(self, reference: str) -> Iterator[dict[str, Any]]:
+        """Have it on the engine; the engine's progress lines as they come."""
+
+    def give_up(self, reference: str) -> None:
+        """Have a pull of it that is under way end soon; nothing when there is none. Never waits."""
+
+    def used(self, reference: str) -> None:
+        """A container is made from what the host has under this name. Never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """The engine by itself, which keeps what it has."""
+
+    engine: Engine
+
+    def pull(self, reference: str) -> Iterator[dict[str, Any]]:
+        return self.engine.pull(reference)
+
+    def give_up(self, reference: str) -> None:
+        self.engine.give_up(reference)
+
+    def used(self, reference: str) -> None:
+        """Whatever it is by now elsewhere."""
+
+
 class Pulls:
     """Pulls under way on this host, at most `parallel` at once, none longer than `seconds`."""
 
-    def __init__(self, engine: Engine, parallel: int, seconds: float) -> None:
+    def __init__(self, engine: Engine, parallel: int, seconds: float, source: Source | None = None) -> None:
         self._engine = engine
+        self._source: Source = source or Direct(engine)
         self._seconds = seconds
         self._slots = threading.Semaphore(parallel)
         self._lock = threading.Lock()
         self._running: dict[str, _Pull] = {}
 
     def find(self, spec: ContainerSpec) -> str | None:
-        """The image asked for, if the host has it. EngineDown."""
-        return spec.image if self._engine.has_image(spec.image) else None
+        """The image asked for by its own id, which nobody can move, if the host has it. EngineDown."""
+        if is_kept(spec.image):
+            return None
+        found = self._engine.image(parse(spec.image).full_name)
+        if found is None:
+            return None
+        self._source.used(spec.image)
+        return found.id
 
     def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
         """Have the image asked for. `tell` hears each new percentage; `check` raises once it is no longer wanted.
@@ -50,12 +89,17 @@ class Pulls:
         PullTimedOut, TimedOut at the deadline (monotonic seconds), the engine's error, or what `check` raises.
         """
         image = spec.image
+        if is_kept(image):
+            raise ImageMissing(image)
         pull = self._join(image)
         try:
             self._follow(pull, deadline, lambda percent: tell(percent, f"pulling {image}"), check)
         finally:
             self._leave(image, pull)
-        return image
+        found = self.find(spec)
+        if found is None:
+            raise ImageMissing(image)
+        return found
 
     def _follow(self, pull: _Pull, deadline: float, tell: Callable[[int], None], check: Callable[[], None]) -> None:
         told = 0
@@ -93,7 +137,7 @@ class Pulls:
             if pull.waiters == 0:
                 pull.abandoned.set()
                 if not pull.done.is_set():
-                    self._engine.give_up(image)
+                    self._source.give_up(image)
                 self._release(pull)
                 if self._running.get(image) is pull:
                     del self._running[image]
@@ -124,7 +168,7 @@ class Pulls:
     def _pull(self, image: str, pull: _Pull) -> None:
         """Until it is there, or nobody waits for it any more."""
         progress = PullProgress()
-        lines = self._engine.pull(image)
+        lines = self._source.pull(image)
         for line in lines:
             pull.percent = progress.take(line)
             if pull.abandoned.is_set():

@@ -10,7 +10,8 @@ from dataclasses import replace
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Stopped
 from infra.hostagent.failures import exited, vanished
-from infra.hostagent.intents import CREATING, SETTLED, SWITCHING, Intent, Step
+from infra.hostagent.holding import Holding
+from infra.hostagent.intents import CREATING, GONE, SETTLED, SWITCHING, Intent, Step
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineError
 from infra.hostagent.profile import engine_name
@@ -21,8 +22,14 @@ log = logging.getLogger("berth.agent.relist")
 TOMBSTONE_SECONDS = 24 * 3600.0
 """How long a deleted id is remembered and refused (M8)."""
 
-OOM_WINDOW_SECONDS = 5.0
-"""A death by signal this soon after an out-of-memory kill was that."""
+OOM_WINDOW_SECONDS = 2.0
+"""A death by signal this near to an out-of-memory kill was that: the engine hears of both at once, in either order.
+
+A child's memory kill leaves its container running, and somebody who ends that later is not to be called memory.
+"""
+
+OOM_SEEN_SECONDS = 5.0
+"""The same, when it is only known by when the death was seen."""
 
 _KILLED = 137
 
@@ -38,14 +45,20 @@ class Relist:
         self._poke = poke
         self._told = means.told
         self._files = means.files
+        self._networks = means.networks
+        self._egress = means.egress
+        self._holding = Holding(means)
+        self._pool = means.pool
         self._out_of_memory: dict[str, float] = {}
         self.engine_up = True
 
     def look(self) -> None:
         """Compare and mend. The journal is read first: what was ready then must be found now.
 
-        Files are listed before even that: what is being made then is in the journal, what was made is on the engine.
+        Files and admissions are listed before even that: what is being made then is in the journal, what was made is on
+        the engine.
         """
+        admitted = self._egress.admitted()
         files = self._files.names()
         wanted = {intent.container_id: intent for intent in self._journal.intents()}
         try:
@@ -62,12 +75,15 @@ class Relist:
         for container in found:
             self._judge(container, wanted.get(container.container_id))
         self._sweep(files, list(wanted.values()), found)
+        self._pool.look(found)
+        self._networks.look(found)
+        self._holding.compare(admitted, list(wanted.values()), found)
         self._journal.forget(self._runtime.time() - TOMBSTONE_SECONDS)
 
     def _sweep(self, files: list[str], wanted: list[Intent], found: list[EngineContainer]) -> None:
         """Remove files of what is neither on the engine nor being made: a crash or somebody else left them behind."""
         used = {engine_name(each.container_id, each.generation) for each in wanted if each.step in CREATING}
-        used |= {engine_name(each.container_id, each.generation) for each in found}
+        used |= {engine_name(each.container_id, each.generation) for each in found} | self._pool.names()
         for name in set(files) - used:
             self._files.remove(name)
 
@@ -75,7 +91,9 @@ class Relist:
         """The engine says something happened: remember memory kills, and look at once."""
         if action == "oom":
             self._out_of_memory[container_id] = at
-        else:
+            return
+        intent = self._journal.get(container_id)
+        if intent is None or intent.step not in GONE:  # what goes as it should is seen to by who removes it
             self.look()
 
     def _compare(self, intent: Intent, found: list[EngineContainer]) -> None:
@@ -89,7 +107,7 @@ class Relist:
             if not here or here[0].going:
                 self._ended(intent, vanished())
             elif not here[0].running:
-                self._ended(intent, self._why(intent, here[0].exit_code))
+                self._ended(intent, self._why(here[0]))
 
     def _ended(self, intent: Intent, cause: Cause) -> None:
         """Tell of it, unless something was told meanwhile: a restart that the look fell into is no end."""
@@ -102,12 +120,15 @@ class Relist:
             log.info("container ended", extra={"container": intent.container_id, "code": cause.code.value})
             self._told()
 
-    def _why(self, intent: Intent, exit_code: int) -> Cause:
-        killed_at = self._out_of_memory.get(intent.container_id, 0.0)
-        if exit_code == _KILLED and self._runtime.time() - killed_at < OOM_WINDOW_SECONDS:
+    def _why(self, container: EngineContainer) -> Cause:
+        killed_at = self._out_of_memory.get(container.container_id, 0.0)
+        ended_at, window = container.finished_at, OOM_WINDOW_SECONDS
+        if ended_at is None:
+            ended_at, window = self._runtime.time(), OOM_SEEN_SECONDS
+        if container.exit_code == _KILLED and abs(ended_at - killed_at) < window:
             message = "the container used more memory than it was granted: create it with more"
-            return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=exit_code)
-        return exited(exit_code)
+            return Cause(code=Code.OOM, actor=Actor.CONTAINER, message=message, exit_code=_KILLED)
+        return exited(container.exit_code)
 
     def _judge(self, container: EngineContainer, intent: Intent | None) -> None:
         """Remove a container that the journal knows nobody wants; of others the inventory asks (I15)."""
@@ -121,5 +142,6 @@ class Relist:
             log.warning("unwanted container removed", extra={"container": container.container_id})
             try:
                 self._engine.remove(container.engine_id)
+                self._networks.free(engine_name(container.container_id, container.generation), container.holder)
             except EngineError:
                 return

@@ -17,6 +17,10 @@ SYSTEM_MEMORY_MB = 4096
 SMALL_HOST_SHARE = 0.75
 DISK_SHARE = 0.85
 _SYSTEM_PIDS = 2000
+_KEYS = 2
+"""Of a container: its own, and its network namespace's."""
+_SPARE_KEYS = 40
+"""For what is started ahead and being built."""
 _UNKNOWN_DISK_MB = 100_000
 
 
@@ -29,11 +33,20 @@ class Offer:
     disk_mb: int
     """Room for containers when the agent started; what is reserved of it the control plane counts itself."""
     development: bool
+    disk_limited: bool
+    warm_memory_mb: int = 0
+    """Kept back for containers started ahead."""
 
     @property
     def max_containers(self) -> int:
-        """By the machine's process numbers: each container may use all of its own."""
-        return max(1, (_pid_max() - _SYSTEM_PIDS) // PIDS)
+        """By the machine's process numbers, of which each container may use all of its own; and by keys.
+
+        The runtime makes a keyring for each container. With users remapped all are of one user, who is not root and may
+        have `kernel.keys.maxkeys` of them: 200, unless the host has raised it.
+        """
+        by_pids = (_number("kernel/pid_max", 32768) - _SYSTEM_PIDS) // PIDS
+        by_keys = (_number("kernel/keys/maxkeys", 200) - _SPARE_KEYS) // _KEYS
+        return max(1, min(by_pids, by_keys) if self.facts.remapped else by_pids)
 
     def report(self, images: list[str], *, engine_up: bool, draining: bool, containers: int) -> HostReport:
         """The report as of now."""
@@ -41,11 +54,13 @@ class Offer:
         left = max(facts.memory_mb - SYSTEM_MEMORY_MB, int(facts.memory_mb * SMALL_HOST_SHARE))
         return HostReport(
             endpoint=self.endpoint,
-            memory_mb=min(left, facts.memory_mb),
+            memory_mb=max(min(left, facts.memory_mb) - self.warm_memory_mb, 0),
             cpu_shares=facts.cores * 1000 * CPU_OVERCOMMIT,
             disk_mb=self.disk_mb,
+            disk_limited=self.disk_limited,
             max_containers=self.max_containers,
             images=images,
+            runtimes=list(facts.runtimes),
             engine_version=facts.version,
             kernel_version=facts.kernel,
             agent_version=VERSION,
@@ -65,15 +80,15 @@ def below_floor(version: str) -> bool:
     return tuple(numbers) < FLOOR
 
 
-def disk_room_mb(data_root: str) -> int:
+def disk_room_mb(folder: Path) -> int:
     """Room on the engine's disk now, MiB, keeping some back for the host."""
-    folder = Path(data_root)
     if not folder.exists():
         return _UNKNOWN_DISK_MB
     usage = shutil.disk_usage(folder)
     return int(usage.free * DISK_SHARE) // (1024 * 1024)
 
 
-def _pid_max() -> int:
-    path = Path("/proc/sys/kernel/pid_max")
-    return int(path.read_text()) if path.exists() else 32768
+def _number(setting: str, unknown: int) -> int:
+    """A setting of the kernel's."""
+    path = Path("/proc/sys") / setting
+    return int(path.read_text()) if path.exists() else unknown

@@ -1,5 +1,6 @@
 """Time and threads for the agent's core: the process's own by default; a simulation brings others that it controls."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,9 @@ class Runtime(Protocol):
     def monotonic(self) -> float:
         """Seconds of a clock that nobody sets back."""
 
+    def token(self) -> str:
+        """Twelve letters and digits that nobody has used or can guess."""
+
     def lock(self) -> AbstractContextManager[Any]:
         """A new lock."""
 
@@ -61,6 +65,9 @@ class ThreadRuntime:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def token(self) -> str:
+        return secrets.token_hex(6)
 
     def lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()

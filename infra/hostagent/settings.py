@@ -4,6 +4,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.hostagent.registry.setup import RegistryOptions
+from infra.hostagent.sources import Sources, sources_of
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -16,6 +19,7 @@ class Settings:
     data: Path
     engine: str
     engine_netns: str | None
+    engine_root: Path
     control_key: str
     events_queue_url: str
     development: bool
@@ -28,11 +32,22 @@ class Settings:
     grace_seconds: float
     inventory_seconds: float
     resolv_conf: Path
+    networks_ready: int
+    warm_memory_mb: int
+    warm_images: tuple[str, ...]
+    """Empty for those that the pool has of itself."""
+    registries: RegistryOptions
+    sources: Sources
 
     @property
     def network(self) -> str:
         """The engine network of this host's containers."""
         return f"berth-{self.host_id}"
+
+    @property
+    def held_network(self) -> str:
+        """The engine network of those that are held to names."""
+        return f"berth-held-{self.host_id}"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +63,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument("--endpoint", help="how the control plane reaches it (default: http://LISTEN)")
     serve.add_argument("--engine", default="unix:///var/run/docker.sock", help="the engine's socket")
     serve.add_argument("--engine-netns", help="network namespace of the engine's bridges, if not the machine's own")
+    serve.add_argument("--engine-root", type=Path, default=Path("/"), help="where the engine's file system is for us")
     serve.add_argument("--control-key", type=Path, required=True, help="file with the control plane's public key")
     serve.add_argument("--events-queue-url", required=True, help="where events go")
     serve.add_argument("--dev", action="store_true", help="accept an old engine and a missing firewall, and say so")
@@ -63,8 +79,37 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--grace-seconds", type=float, default=300.0, help="age before the control plane is asked about a container"
     )
     serve.add_argument("--inventory-seconds", type=float, default=60.0, help="between two inventories")
-    serve.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="the engine's resolvers")
+    serve.add_argument(
+        "--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="names the resolvers that are asked"
+    )
+    serve.add_argument("--networks-ready", type=int, default=4, help="network namespaces kept ready (0 = none)")
+    serve.add_argument(
+        "--warm-memory", type=int, default=0, metavar="MB", help="memory for containers started ahead (0 = none)"
+    )
+    serve.add_argument(
+        "--warm-image", action="append", default=[], metavar="IMAGE", help="what they may be made of; may be said again"
+    )
+    serve.add_argument("--sources", type=Path, help="JSON file: where images being prepared get packages from")
+    _registry_options(serve)
     return parser.parse_args(arguments)
+
+
+def _registry_options(serve: argparse.ArgumentParser) -> None:
+    mirrors = "asked first for images of Docker Hub; may be said again"
+    serve.add_argument("--registry-mirror", action="append", default=[], metavar="URL", help=mirrors)
+    trusted = "a registry that may be at a private address (127.* also without TLS); may be said again"
+    serve.add_argument("--trusted-registry", action="append", default=[], metavar="HOST[:PORT]", help=trusted)
+    serve.add_argument("--registry-credentials", type=Path, help="Docker's config.json with auths, mode 0600")
+    refresh = "before a registry is asked again about a tag that is used (0 = tags stay what they were)"
+    serve.add_argument("--refresh-hours", type=float, default=24.0, help=refresh)
+    serve.add_argument("--direct-pulls", action="store_true", help="let the engine pull unchecked; with --dev only")
+
+
+def _registries(parsed: argparse.Namespace) -> RegistryOptions:
+    mirrors, trusted = tuple(parsed.registry_mirror), tuple(parsed.trusted_registry)
+    return RegistryOptions(
+        mirrors, trusted, parsed.registry_credentials, parsed.direct_pulls, refresh_hours=parsed.refresh_hours
+    )
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings:
@@ -78,6 +123,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         data=parsed.data,
         engine=parsed.engine,
         engine_netns=parsed.engine_netns,
+        engine_root=parsed.engine_root,
         control_key=parsed.control_key.read_text(),
         events_queue_url=parsed.events_queue_url,
         development=parsed.dev,
@@ -90,4 +136,9 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         grace_seconds=parsed.grace_seconds,
         inventory_seconds=parsed.inventory_seconds,
         resolv_conf=parsed.resolv_conf,
+        networks_ready=parsed.networks_ready,
+        warm_memory_mb=parsed.warm_memory,
+        warm_images=tuple(parsed.warm_image),
+        registries=_registries(parsed),
+        sources=sources_of(parsed.sources),
     )

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from chalicelib.contract.agent_api import PowerCall, Verb
 from chalicelib.contract.causes import Actor, Cause, Code
 from chalicelib.contract.events import Started, Stopped
+from infra.hostagent.egress import EgressFailed
 from infra.hostagent.failures import reason_of, vanished
+from infra.hostagent.holding import Holding
 from infra.hostagent.intents import SETTLED, SWITCHING, Intent, Step, remembered, taken
 from infra.hostagent.means import Means
 from infra.hostagent.ports import EngineDown, EngineError, NotThere
+from infra.hostagent.starting import start
 from infra.hostagent.tellings import moment, telling
 
 log = logging.getLogger("berth.agent.switching")
@@ -75,9 +78,15 @@ class Switching:
         self.means.journal.advance(stopped, [telling(Stopped, intent, now, cause=cause)], expected=[intent.step])
 
     def _start(self, intent: Intent) -> None:
-        if intent.spec is not None:
-            self.means.files.write(intent.spec)  # a container taken over may have outlived them
-        self.means.engine.start(str(intent.engine_id))
+        spec, engine_id = intent.spec, str(intent.engine_id)
+        if spec is None:
+            raise NotThere(engine_id)
+        self.means.files.write(spec)  # a container taken over may have outlived them
+        start(self.means.engine, self.means.disk, self.means.networks, engine_id, spec)
+        try:
+            Holding(self.means).admit(spec)
+        except EgressFailed:
+            log.warning("container reaches nothing until the next look", extra={"container": intent.container_id})
         now = self.means.runtime.time()
         started = replace(intent, step=Step.READY, changed_at=now)
         event = telling(Started, intent, now, started_at=moment(now))

@@ -15,18 +15,22 @@ from typing import Any
 
 import httpx
 
-from chalicelib.contract.agent_api import ContainerSpec, Held, PowerCall, Removal, ResizeCall, Verb
+from chalicelib.contract.agent_api import ContainerSpec, ExecCall, Held, PowerCall, Removal, ResizeCall, Verb
 from chalicelib.contract.events import AboutContainer, Heartbeat, Inventory
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
-from infra.ground.engine import Engine
+from infra.ground.engine import MIRROR, Engine
 from infra.hostagent.keys import host_key
+from infra.hostagent.namespaces import LABEL_HOLDER
 from infra.local.processes import Child
 from tests.aws import ROOT, Aws
 from tests.fakes.world import CONTROL_KEY
 
 PATIENCE_SECONDS = 40
+START_SECONDS = 60
+"""Nothing is promised of how fast an agent's program loads on a machine that does other work."""
 DIE_AT = "BERTH_TEST_DIE_AT"
+LOOPBACK_PORTS = (5000, 5001, 5002, 5003, 5999)
 
 
 @dataclass
@@ -37,6 +41,7 @@ class RunningAgent:
     aws: Aws
     data: Path
     options: tuple[str, ...] = ()
+    patience: float = PATIENCE_SECONDS
     host_id: str = field(default_factory=lambda: f"h{uuid.uuid4().hex[:6]}")
     events: list[AboutContainer] = field(default_factory=list)
     heartbeats: list[Heartbeat] = field(default_factory=list)
@@ -59,7 +64,9 @@ class RunningAgent:
         command = [
             sys.executable, "-m", program, "serve", "--host-id", self.host_id,
             "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), "--engine", self.engine.url, *namespace,
+            "--engine-root", self.engine.root,
             "--control-key", str(self.data / "control.pub"), "--events-queue-url", self.queue_url, "--dev",
+            "--registry-mirror", MIRROR, *_trusted(),
             "--remove-on-stop", "--look-seconds", "1", "--heartbeat-seconds", "1", *self.options,
         ]  # fmt: skip
         environment = os.environ | {"AWS_ENDPOINT_URL": self.aws.endpoint, "PYTHONPATH": str(ROOT), DIE_AT: die_at}
@@ -68,7 +75,7 @@ class RunningAgent:
         return self.child
 
     def _await_listening(self) -> None:
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and self.child.exit_code is None:
             with contextlib.suppress(httpx.HTTPError):
                 httpx.get(f"http://127.0.0.1:{self.port}/v1/health", trust_env=False)
@@ -93,7 +100,7 @@ class RunningAgent:
         token = sign_call(**(claims | changes))
         headers = {"Authorization": f"Bearer {token}"}
         url = f"http://127.0.0.1:{self.port}{where}"
-        return httpx.request(verb, url, content=content, headers=headers, timeout=10, trust_env=False)
+        return httpx.request(verb, url, content=content, headers=headers, timeout=30, trust_env=False)
 
     def create(self, spec: ContainerSpec) -> httpx.Response:
         return self.call("PUT", f"/v1/containers/{spec.container_id}", spec.model_dump_json().encode())
@@ -123,6 +130,12 @@ class RunningAgent:
             action=action or uuid.uuid4().hex,
         )
         return self.call("POST", f"/v1/containers/{spec.container_id}/resize", call.model_dump_json().encode())
+
+    def run(self, spec: ContainerSpec, *command: str, **changes: Any) -> httpx.Response:
+        values: dict[str, Any] = {"timeout_seconds": 20, "command": list(command)}
+        ids = {"container_id": spec.container_id, "user_id": spec.user_id, "generation": spec.generation}
+        call = ExecCall(**(ids | values | changes))
+        return self.call("POST", f"/v1/containers/{spec.container_id}/exec", call.model_dump_json().encode())
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""
@@ -156,17 +169,17 @@ class RunningAgent:
         """Its events so far, each once."""
         return [event for event in self.events if event.container_id == container_id]
 
-    def until(self, container_id: str, kind: str) -> list[Any]:
+    def until(self, container_id: str, kind: str, seconds: float = PATIENCE_SECONDS) -> list[Any]:
         """Its events up to one of this kind."""
-        return self.wait(lambda: self._with(container_id, kind))
+        return list(self.wait(lambda: self._with(container_id, kind), seconds))
 
     def _with(self, container_id: str, kind: str) -> list[Any] | None:
         found = self.about(container_id)
         return found if kind in [event.kind for event in found] else None
 
-    def wait(self, found: Callable[[], Any]) -> Any:
+    def wait(self, found: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """What the function finds, once it finds something."""
-        ends = time.monotonic() + PATIENCE_SECONDS
+        ends = time.monotonic() + max(seconds, self.patience)
         while time.monotonic() < ends:
             self.poll()
             result = found()
@@ -177,14 +190,20 @@ class RunningAgent:
 
     def containers(self, container_id: str = "") -> list[Any]:
         """Engine containers of this host, or of one container."""
-        wanted = f"berth.container={container_id}" if container_id else f"berth.host={self.host_id}"
+        wanted = f"berth.host={self.host_id}"
         with contextlib.closing(self.engine.client()) as client:
-            return list(client.containers.list(all=True, ignore_removed=True, filters={"label": wanted}))
+            found = client.containers.list(all=True, ignore_removed=True, filters={"label": wanted})
+        return [each for each in found if each.name.startswith(f"berth-{container_id}")]
 
     def inside(self, container_id: str, command: str, user: str = "0") -> str:
         """The output of a command run in the container."""
         [container] = self.containers(container_id)
         return str(container.exec_run(["sh", "-c", command], user=user).output.decode())
+
+
+def _trusted() -> list[str]:
+    """The registries of tests are on the engine's own loopback."""
+    return [word for port in LOOPBACK_PORTS for word in ("--trusted-registry", f"127.0.0.1:{port}")]
 
 
 def numbers(events: list[Any]) -> list[int]:
@@ -194,6 +213,21 @@ def numbers(events: list[Any]) -> list[int]:
 def inspected(agent: RunningAgent, container_id: str) -> dict[str, Any]:
     [container] = agent.containers(container_id)
     return dict(json.loads(json.dumps(container.attrs)))
+
+
+def holders(agent: RunningAgent) -> list[dict[str, Any]]:
+    """The containers that hold network namespaces for this host's, as inspected."""
+    wanted = f"{LABEL_HOLDER}={agent.host_id}"
+    with contextlib.closing(agent.engine.client()) as client:
+        found = client.containers.list(all=True, ignore_removed=True, filters={"label": wanted})
+        return [dict(each.attrs) for each in found]
+
+
+def holder_of(agent: RunningAgent, container_id: str) -> dict[str, Any]:
+    """The one whose namespace a container shares."""
+    mode = inspected(agent, container_id)["HostConfig"]["NetworkMode"]
+    [found] = [each for each in holders(agent) if mode == f"container:{each['Id']}"]
+    return found
 
 
 @contextlib.contextmanager

@@ -1,13 +1,16 @@
 """A registry that hands out manifests, then a little of each layer, and then nothing: run with a port."""
 
+import gzip
 import hashlib
 import http.server
 import json
+import random
 import sys
 import threading
 
 FOREVER = threading.Event()
 SIZE = 50_000_000
+BEGINNING = gzip.compress(random.randbytes(2000))[:1000]
 _DOCKER = "application/vnd.docker"
 
 
@@ -36,7 +39,7 @@ class Stalling(http.server.BaseHTTPRequestHandler):
             self._whole(manifest("/".join(parts[1:-2])), f"{_DOCKER}.distribution.manifest.v2+json")
         elif "blobs" in parts and parts[-1] != digest(CONFIG):
             self._head(SIZE, "application/octet-stream")
-            self.wfile.write(b"x" * 1000)
+            self.wfile.write(BEGINNING)
             FOREVER.wait()
         else:
             self._whole(CONFIG if "blobs" in parts else b"{}", "application/json")

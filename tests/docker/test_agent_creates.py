@@ -204,6 +204,7 @@ def test_heartbeats_say_what_the_host_offers(agent: RunningAgent) -> None:
 
     assert report.engine_up
     assert report.development
+    assert report.disk_limited
     assert report.memory_mb > 0
     assert report.endpoint == f"http://127.0.0.1:{agent.port}"
 
@@ -219,7 +220,7 @@ def test_an_agent_that_stops_leaves_nothing_when_told_so(engine: Engine, queues:
         assert client.networks.list(names=[f"berth-{agent.host_id}"]) == []
 
 
-def test_an_old_engine_is_refused_unless_told(engine: Engine, queues: Aws, tmp_path: Path) -> None:
+def test_an_old_engine_taken_all_the_same_shows_in_every_heartbeat(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path / "dev") as agent:
         reported = agent.wait(lambda: agent.heartbeats)[-1].report
 

@@ -25,9 +25,9 @@ CREATING = [
     "DockerEngine.create:after:1",
     "DockerEngine.create:after:3",
     "DockerEngine.start:after:1",
-    "DockerEngine.answers:before:1",
+    "DockerEngine.run:before:1",
     "Journal.advance:after:4",
-    "Journal.advance:after:15",
+    "Journal.advance:after:11",
     "Outbox._send:before:1",
     "Journal.sent:before:15",
 ]

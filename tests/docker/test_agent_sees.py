@@ -11,6 +11,7 @@ from chalicelib.contract.causes import Cause, Code
 from chalicelib.contract.resources import Resources
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
+from infra.hostagent.relist import OOM_WINDOW_SECONDS
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, numbers
@@ -96,6 +97,26 @@ def test_a_container_that_runs_out_of_memory_is_told_so(patient: RunningAgent) -
     assert b"denied" not in said, said
     cause = told(patient, spec, began)
     assert (cause.code, cause.exit_code) == (Code.OOM, 137)
+    patient.delete(spec)
+
+
+def test_a_child_that_runs_out_of_memory_leaves_its_container_alive_and_a_later_kill_is_no_lack_of_memory(
+    patient: RunningAgent,
+) -> None:
+    """The engine itself says `OOMKilled` then, of a container whose first process was only killed."""
+    spec = running(patient, resources=Resources(memory_mb=32, cpu_shares=1000, disk_mb=1024))
+    [container] = patient.containers(spec.container_id)
+    assert container.exec_run(["sh", "-c", "exec tail /dev/zero"]).exit_code == 137
+    assert patient.inside(spec.container_id, "echo alive") == "alive\n"
+    time.sleep(OOM_WINDOW_SECONDS + 1)
+    patient.poll()
+    assert [event.kind for event in patient.about(spec.container_id)][-1] == "ready"
+    began = time.monotonic()
+
+    container.kill()
+
+    cause = told(patient, spec, began)
+    assert (cause.code, cause.exit_code) == (Code.EXITED, 137)
     patient.delete(spec)
 
 

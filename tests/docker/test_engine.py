@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from docker.errors import DockerException
 
+from infra.ground.disk import image_of, mount_disk, unmount_disk
 from infra.ground.engine import PrivateEngine, engine_at
 from infra.ground.errors import NoEngine
 from infra.ground.images import TINY, BaseImages
@@ -39,18 +40,31 @@ def root() -> None:
 def traces(engine: PrivateEngine) -> dict[str, str]:
     """What this engine may leave on a machine."""
     run = engine.url.removeprefix("unix://").removesuffix("/docker.sock")
+    key = run.rpartition("-")[2]
     commands = {
-        "links": "ip -o link | grep -o 'bth[0-9a-f]*\\|docker[0-9]*'",
-        "namespaces": "ip netns list",
-        "rules": "iptables-save | grep -v '^#\\|^:' | grep berth",
+        "links": f"ip -o link | grep -o 'bth{key}[ab]\\|docker[0-9]*'",
+        "namespaces": f"ip netns list | grep -o berth-{key}",
+        "rules": f"iptables-save | grep -v '^#\\|^:' | grep berth-{key}",
         "processes": f"ps -ww -eo stat=,args= | grep {run}/ | grep -v grep",
         "mounts": f"grep {run} /proc/mounts",
         "folder": f"ls {run}",
+        "loops": f"cat /sys/block/loop*/loop/backing_file | grep {engine.data}/",
     }
     return {
         name: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
         for name, command in commands.items()
     }
+
+
+@contextlib.contextmanager
+def held_mounts() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process in a mount namespace of its own."""
+    command = ["unshare", "-m", "--propagation", "slave", "sh", "-c", "echo; exec sleep 600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield holder
+        holder.kill()
 
 
 def test_an_engine_comes_up_runs_a_container_and_leaves_nothing(tmp_path: Path) -> None:
@@ -67,6 +81,26 @@ def test_an_engine_comes_up_runs_a_container_and_leaves_nothing(tmp_path: Path) 
     assert output == b"hello\n"
     assert during != before
     assert traces(private) == before
+
+
+def test_root_inside_is_nobody_outside_and_the_machines_own_files_stay(tmp_path: Path) -> None:
+    ranges = [Path(f"/etc/{name}") for name in ("subuid", "subgid")]
+    before = [each.read_bytes() for each in ranges]
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)  # root's alone: a clone may lie in somebody's home
+
+    with engine_at(closed / "engine", say, private=True) as engine, contextlib.closing(engine.client()) as client:
+        BaseImages(client, CACHE, say).ensure_tiny()
+        container = client.containers.run(TINY, ["sleep", "6002"], detach=True)
+        status = Path(f"/proc/{client.api.inspect_container(container.id)['State']['Pid']}/status").read_text()
+        inside = container.exec_run(["id", "-u"]).output
+        ids = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
+        root = Path(client.info()["DockerRootDir"])
+        container.remove(force=True)
+
+        assert (inside, ids["Uid"].split(), ids["Gid"].split()) == (b"0\n", ["100000"] * 4, ["100000"] * 4)
+        assert root.resolve().is_relative_to(closed)
+    assert [each.read_bytes() for each in ranges] == before
 
 
 def test_an_engine_whose_starter_was_killed_is_cleared_away_by_the_next(tmp_path: Path) -> None:
@@ -129,6 +163,41 @@ def until(found: Callable[[], object]) -> None:
                 return
         assert time.monotonic() < ends, "the daemon never came back"
         time.sleep(0.1)
+
+
+def test_an_engine_has_a_disk_with_quotas_and_keeps_its_images_on_it(tmp_path: Path) -> None:
+    private = PrivateEngine(tmp_path / "engine")
+    before = traces(private)
+    for first in (True, False):
+        with engine_at(tmp_path / "engine", say, private=True) as engine, contextlib.closing(engine.client()) as client:
+            found = client.info()
+            assert (found["Driver"], dict(found["DriverStatus"])["Backing Filesystem"]) == ("overlay2", "btrfs")
+            assert bool(client.images.list(TINY)) is not first
+            BaseImages(client, CACHE, say).ensure_tiny()
+            assert traces(private)["loops"]
+
+    assert traces(private) == before
+
+
+def test_a_disk_that_was_damaged_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    image_of(folder).write_bytes(b"no file system at all")
+
+    with held_mounts() as holder:
+        assert mount_disk(folder, holder.pid, say)
+        unmount_disk(folder, holder.pid)
+
+
+def test_where_no_disk_can_be_had_it_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.write_text("not a folder")
+    said: list[str] = []
+
+    with held_mounts() as holder:
+        assert not mount_disk(folder, holder.pid, said.append)
+
+    assert "not limited" in said[-1]
+    assert not image_of(folder).exists()
 
 
 def test_two_engines_of_two_folders_do_not_meet(tmp_path: Path) -> None:

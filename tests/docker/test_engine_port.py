@@ -1,6 +1,7 @@
 """`infra.hostagent.ports.Engine`: the same promises asked of the fake and of Docker."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,25 @@ from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine as RunningEngine
 from infra.ground.images import TINY
 from infra.ground.registry import Registry
+from infra.hostagent.blanks import unlabelled
 from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.ports import Engine, EngineDown, EngineRefused, ImageMissing, NameInUse, NotThere
-from infra.hostagent.profile import Limits, Profile, profile_of
+from infra.hostagent.pins import is_pin, pin_of
+from infra.hostagent.ports import (
+    STDERR,
+    STDOUT,
+    Command,
+    Engine,
+    EngineDown,
+    EngineRefused,
+    Exited,
+    ImageMissing,
+    NameInUse,
+    NotThere,
+    Ran,
+)
+from infra.hostagent.profile import Limits, Profile, blank_id, engine_name, profile_of
 from tests.builders import a_spec
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import FakeEngine, Program
 
 
 @dataclass
@@ -36,7 +51,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     host_id = f"h{uuid.uuid4().hex[:8]}"
     if request.param == "fake":
-        fake = FakeEngine(present={TINY}, remote={"registry.example/there:1"})
+        fake = FakeEngine(present={TINY}, remote={"registry.example/there:1"}, programs=PROGRAMS)
         yield Bench(fake, host_id, "registry.example/there:1", "registry.example/no/such:1", fake.limits.__getitem__)
         return
     running: RunningEngine = request.getfixturevalue("engine")
@@ -76,6 +91,79 @@ def test_a_container_is_created_found_started_and_removed(bench: Bench) -> None:
     assert bench.engine.find(profile.name) is None
 
 
+def test_what_was_made_ahead_is_its_own_until_it_is_given_another_name(bench: Bench) -> None:
+    profile = unlabelled(bench.profile(container_id=blank_id("x1")), bench.host_id)
+    engine_id = bench.engine.create(profile)
+    bench.engine.start(engine_id)
+    [blank] = bench.engine.of_host(bench.host_id)
+    assert (blank.blank, blank.unclaimed, blank.user_id) == (profile.name, True, "")
+
+    bench.engine.rename(engine_id, engine_name("c-1", 7))
+
+    [found] = bench.engine.of_host(bench.host_id)
+    assert (found.engine_id, found.container_id, found.generation, found.unclaimed) == (engine_id, "c-1", 7, False)
+    assert found.blank == profile.name
+    assert bench.engine.find(profile.name) is None
+    bench.engine.discard(profile.name)
+    there = bench.engine.find(engine_name("c-1", 7))
+    assert there is not None
+    assert (there.engine_id, there.blank, there.running) == (engine_id, profile.name, True)
+    bench.engine.discard(engine_name("c-1", 7))
+    bench.engine.discard(engine_name("c-1", 7))
+    assert bench.engine.of_host(bench.host_id) == []
+
+
+def test_a_name_that_another_has_cannot_be_given(bench: Bench) -> None:
+    taken, profile = bench.profile(container_id="a"), bench.profile(container_id="b")
+    bench.engine.create(taken)
+    engine_id = bench.engine.create(profile)
+
+    with pytest.raises(NameInUse):
+        bench.engine.rename(engine_id, taken.name)
+    with pytest.raises(NotThere):
+        bench.engine.rename("f" * 64, "berth-c-1")
+
+    found = bench.engine.find(profile.name)
+    assert found is not None
+    assert found.engine_id == engine_id
+
+
+def test_a_command_is_run_inside_and_its_end_is_known(bench: Bench) -> None:
+    if isinstance(bench.engine, FakeEngine):
+        bench.engine.outcomes = {"exit 7": Ran(7, "words"), "nothing": Ran(127, "")}
+    engine_id = bench.engine.create(bench.profile())
+    with pytest.raises(EngineRefused):
+        bench.engine.run(engine_id, ["true"], "0", {}, 5)
+    bench.engine.start(engine_id)
+
+    def run(*command: str) -> Ran:
+        return bench.engine.run(engine_id, command, "0", {"SAID": "words"}, 5)
+
+    ran = run("sh", "-c", "echo $SAID; exit 7")
+    assert (ran.exit_code, ran.output.strip()) == (7, "words")
+    assert run("true").exit_code == 0
+    assert run("/there/is/nothing").exit_code in (126, 127)
+    with pytest.raises(NotThere):
+        bench.engine.run("f" * 64, ["true"], "0", {}, 5)
+
+
+def test_a_command_that_does_not_end_is_not_waited_for(request: pytest.FixtureRequest) -> None:
+    running: RunningEngine = request.getfixturevalue("engine")
+    engine = DockerEngine(running.url)
+    host_id = f"h{uuid.uuid4().hex[:8]}"
+    spec = a_spec(image=TINY, network_mode=NetworkMode.NONE)
+    engine_id = engine.create(profile_of(spec, host_id, "unused", cores=1))
+    engine.start(engine_id)
+    try:
+        began = time.monotonic()
+        for command in ("sleep 600", "exec >/dev/null 2>&1 </dev/null; sleep 600", "yes"):
+            with pytest.raises(EngineDown):
+                engine.run(engine_id, ["sh", "-c", command], "0", {}, 1)
+        assert time.monotonic() - began < 20
+    finally:
+        engine.remove(engine_id)
+
+
 def test_a_name_can_be_used_once(bench: Bench) -> None:
     profile = bench.profile()
     bench.engine.create(profile)
@@ -90,8 +178,8 @@ def test_a_container_of_an_image_that_is_not_there_is_refused(bench: Bench) -> N
 
     with pytest.raises(ImageMissing):
         bench.engine.create(profile)
-    assert not bench.engine.has_image("never/seen:1")
-    assert bench.engine.has_image(TINY)
+    assert bench.engine.image("never/seen:1") is None
+    assert bench.engine.image(TINY) is not None
 
 
 def test_a_stopped_container_is_not_running_and_may_start_again(bench: Bench) -> None:
@@ -139,13 +227,35 @@ def test_an_image_is_there_when_its_pull_has_ended(bench: Bench) -> None:
     lines = list(bench.engine.pull(bench.pullable))
 
     assert lines
-    assert bench.engine.has_image(bench.pullable)
+    assert bench.engine.image(bench.pullable) is not None
     assert bench.pullable in bench.engine.images()
 
 
 def test_a_pull_of_what_is_not_there_is_refused(bench: Bench) -> None:
     with pytest.raises((EngineRefused, NotThere)):
         list(bench.engine.pull(bench.missing))
+
+
+def test_an_image_keeps_its_id_whatever_its_names(bench: Bench) -> None:
+    digest = "sha256:" + uuid.uuid4().hex * 2
+    found = bench.engine.image(TINY)
+    assert found is not None
+    name = f"berth-test/named:{bench.host_id}"
+
+    bench.engine.tag(TINY, name)
+    bench.engine.tag(found.id, pin_of(digest))
+    again, by_digest = bench.engine.image(name), bench.engine.image(f"anything/at/all@{digest}")
+
+    assert again is not None
+    assert by_digest is not None
+    assert again.id == by_digest.id == found.id
+    assert not any(is_pin(each) for each in bench.engine.images())
+    for each in (name, pin_of(digest), name):
+        bench.engine.untag(each)
+    assert bench.engine.image(name) is None
+    assert bench.engine.image(f"anything/at/all@{digest}") is None
+    with pytest.raises(ImageMissing):
+        bench.engine.tag("never/seen:1", name)
 
 
 def test_a_network_is_made_once_and_again_when_it_is_gone(bench: Bench) -> None:
@@ -157,6 +267,58 @@ def test_a_network_is_made_once_and_again_when_it_is_gone(bench: Bench) -> None:
     assert bench.engine.ensure_network(name, bridge)
 
     bench.engine.drop_network(name)
+
+
+PRINTS = ("sh", "-c", "echo out; sleep 0.2; echo err >&2; exit 3")
+NEVER_ENDS = ("sh", "-c", "echo begun; sleep 1000")
+PROGRAMS = {
+    PRINTS: Program(((STDOUT, b"out\n"), (STDERR, b"err\n")), exit_code=3),
+    NEVER_ENDS: Program(((STDOUT, b"begun\n"),), endless=True),
+}
+
+
+def run(bench: Bench, command: Command, seconds: float = 20) -> tuple[Exited, list[tuple[int, bytes]], str]:
+    """How it ended, what was heard of it, and its id, in a new container."""
+    engine_id = bench.engine.create(bench.profile())
+    bench.engine.start(engine_id)
+    exec_id = bench.engine.prepare(engine_id, command)
+    heard: list[tuple[int, bytes]] = []
+    ends = time.monotonic() + seconds
+    exited = bench.engine.run_prepared(exec_id, lambda *piece: heard.append(piece), lambda: time.monotonic() > ends)
+    return exited, heard, exec_id
+
+
+def test_a_command_prints_on_two_outputs_and_ends_with_its_code(bench: Bench) -> None:
+    exited, heard, exec_id = run(bench, Command(PRINTS, "0"))
+
+    assert exited == Exited(3)
+    assert heard == [(STDOUT, b"out\n"), (STDERR, b"err\n")]
+    bench.engine.end(exec_id)
+
+
+def test_a_command_that_cannot_be_started_says_so(bench: Bench) -> None:
+    for command in (Command(("no-such-program",), "0"), Command(PRINTS, "no-such-user")):
+        exited, _, _ = run(bench, command)
+        assert (exited.started, exited.exit_code) == (False, 126)
+
+
+def test_a_command_is_left_when_its_time_is_over_and_ends_when_told(bench: Bench) -> None:
+    exited, heard, exec_id = run(bench, Command(NEVER_ENDS, "0"), seconds=1)
+
+    assert exited.left
+    assert b"".join(piece for _, piece in heard) == b"begun\n"
+    bench.engine.end(exec_id)
+    bench.engine.end(exec_id)
+    bench.engine.end("f" * 64)
+
+
+def test_commands_are_for_containers_that_run(bench: Bench) -> None:
+    engine_id = bench.engine.create(bench.profile())
+
+    with pytest.raises(EngineRefused):
+        bench.engine.prepare(engine_id, Command(PRINTS, "0"))
+    with pytest.raises(NotThere):
+        bench.engine.prepare("f" * 64, Command(PRINTS, "0"))
 
 
 def test_an_engine_that_does_not_answer_is_down() -> None:
@@ -173,4 +335,43 @@ def test_giving_up_a_pull_that_is_not_under_way_is_nothing(bench: Bench) -> None
     list(bench.engine.pull(bench.pullable))
     bench.engine.give_up(bench.pullable)
 
-    assert bench.engine.has_image(bench.pullable)
+    assert bench.engine.image(bench.pullable) is not None
+
+
+def test_where_a_container_writes_is_known_as_long_as_it_is_there(bench: Bench) -> None:
+    engine_id = bench.engine.create(bench.profile())
+
+    made = bench.engine.writable(engine_id)
+    bench.engine.start(engine_id)
+    started = bench.engine.writable(engine_id)
+
+    assert made.layer.startswith("/")
+    assert (made.running, started.running) == (False, True)
+    assert started.layer == made.layer
+    assert made.volumes == ()
+    bench.engine.remove(engine_id)
+    with pytest.raises(NotThere):
+        bench.engine.writable(engine_id)
+
+
+def test_volumes_that_an_image_asks_for_are_known_before_it_is_used(bench: Bench) -> None:
+    assert bench.engine.volumes_of(TINY) == ()
+    with pytest.raises(ImageMissing):
+        bench.engine.volumes_of(bench.missing)
+
+
+def test_when_a_container_ended_is_known_once_it_has(bench: Bench) -> None:
+    profile = bench.profile()
+    engine_id = bench.engine.create(profile)
+    bench.engine.start(engine_id)
+    running = bench.engine.find(profile.name)
+    before = time.time()
+
+    bench.engine.stop(engine_id, 1)
+
+    ended = bench.engine.find(profile.name)
+    assert running is not None
+    assert running.finished_at is None
+    assert ended is not None
+    assert ended.finished_at is not None
+    assert before - 0.1 <= ended.finished_at <= time.time() + 0.1

@@ -11,6 +11,7 @@ from infra.ground.engine import Engine
 from infra.ground.images import TINY
 from infra.ground.registry import Registry
 from infra.hostagent.profile import PAYLOAD
+from infra.hostagent.seccomp import seccomp_option
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, inspected
 
@@ -83,7 +84,7 @@ def test_its_ports_are_not_published_and_it_gets_no_more_than_the_profile(agent:
 
     assert not any(found["NetworkSettings"]["Ports"].values())
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
-    assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+    assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true", seccomp_option()]
     assert sorted((mount["Type"], mount["Destination"], mount["RW"]) for mount in found["Mounts"]) == [
         ("bind", "/etc/hostname", False),
         ("bind", "/etc/hosts", False),

@@ -1,23 +1,50 @@
 """An engine in memory, held to the same contract tests as Docker; faults are ordered by name of the call."""
 
+import hashlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infra.hostagent.pins import is_pin, local_name, pinned
 from infra.hostagent.ports import (
+    Attachment,
+    Command,
     EngineContainer,
     EngineDown,
     EngineFacts,
+    EngineImage,
     EngineRefused,
     EngineSignal,
+    Exited,
     ImageMissing,
     NameInUse,
     NotThere,
+    Ran,
+    Take,
+    Writable,
 )
-from infra.hostagent.profile import LABEL_CONTAINER, LABEL_GENERATION, LABEL_HOST, LABEL_USER, Limits, Profile
+from infra.hostagent.profile import (
+    LABEL_BLANK,
+    LABEL_CONTAINER,
+    LABEL_GENERATION,
+    LABEL_HOST,
+    LABEL_USER,
+    Limits,
+    Profile,
+    named,
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a command does: prints, and ends or does not."""
+
+    prints: tuple[tuple[int, bytes], ...] = ()
+    exit_code: int = 0
+    endless: bool = False
 
 
 @dataclass
@@ -34,8 +61,23 @@ class FakeEngine:
     used: dict[str, int] = field(default_factory=dict)
     """Bytes of memory that a container uses and will not give back."""
     limits: dict[str, Limits] = field(default_factory=dict)
+    tagged: dict[str, str] = field(default_factory=dict)
+    """Ids of images that have got other names, by those."""
+    outcomes: dict[str, Ran] = field(default_factory=dict)
+    """How commands end that hold these words; all others end well and say nothing."""
     networks: set[str] = field(default_factory=set)
+    holders: dict[str, bool] = field(default_factory=dict)
+    """Containers that hold a network namespace and nothing else, and whether they run."""
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of images: the folders for which they ask for a volume."""
+    sizes: bool = False
     now: Callable[[], float] = time.time
+    users: set[str] = field(default_factory=lambda: {"0"})
+    """Whom every image has."""
+    programs: dict[tuple[str, ...], Program] = field(default_factory=dict)
+    prepared: dict[str, Command] = field(default_factory=dict)
+    ran: set[str] = field(default_factory=set)
+    """Commands without end that were given up and not killed."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -53,13 +95,40 @@ class FakeEngine:
         self._called("facts")
         return EngineFacts("29.5.1", "6.1", 2, 16_000, "/")
 
+    def takes_sizes(self) -> bool:
+        self._called("takes_sizes")
+        return self.sizes
+
     def images(self) -> list[str]:
         self._called("images")
-        return sorted(self.present)
+        return sorted(name for name in self.present if not is_pin(name))
 
-    def has_image(self, reference: str) -> bool:
-        self._called("has_image")
-        return reference in self.present
+    def image(self, reference: str) -> EngineImage | None:
+        self._called("image")
+        found = self.id_of(reference)
+        if found is None:
+            return None
+        names = [name for name in self.present if self.id_of(name) == found]
+        return EngineImage(found, reference.partition("@")[2] or pinned(names, reference))
+
+    def id_of(self, reference: str) -> str | None:
+        """The id of the image that is meant by a name, an id, or a digest."""
+        for name in (local_name(reference), reference):
+            if name in self.present:
+                return self.tagged.get(name, f"sha256:{_sha256(name)}")
+        return reference if reference in map(self.id_of, self.present - {reference}) else None
+
+    def tag(self, reference: str, name: str) -> None:
+        self._called("tag")
+        found = self.id_of(reference)
+        if found is None:
+            raise ImageMissing(reference)
+        self.present.add(name)
+        self.tagged[name] = found
+
+    def untag(self, reference: str) -> None:
+        self._called("untag")
+        self.present.discard(reference)
 
     def pull(self, reference: str) -> Iterator[dict[str, Any]]:
         self._called("pull")
@@ -77,26 +146,48 @@ class FakeEngine:
     def create(self, profile: Profile) -> str:
         self._called("create")
         with self._lock:
-            if profile.container["image"] not in self.present:
+            if self.id_of(profile.container["image"]) is None:
                 raise ImageMissing(profile.container["image"])
             if any(known.name == profile.name for known, _ in self.rows.values()):
                 raise NameInUse(profile.name)
             labels = profile.container["labels"]
+            said = named(profile.name) if labels.get(LABEL_BLANK) else None
+            container_id, generation = said or (labels.get(LABEL_CONTAINER, ""), int(labels.get(LABEL_GENERATION) or 1))
             engine_id = f"{next(self._ids):064x}"
             container = EngineContainer(
                 engine_id=engine_id,
-                container_id=labels[LABEL_CONTAINER],
-                generation=int(labels[LABEL_GENERATION]),
+                container_id=container_id,
+                generation=generation,
                 running=False,
                 exit_code=0,
                 created_at=self.now(),
-                user_id=labels[LABEL_USER],
+                user_id=labels.get(LABEL_USER, ""),
                 ever_ran=False,
+                holder=profile.holder,
+                blank=labels.get(LABEL_BLANK, ""),
             )
             self.rows[engine_id] = (profile, container)
             self.limits[engine_id] = Limits(profile.host_config["mem_limit"], profile.host_config["nano_cpus"])
         self._answered("create")
         return engine_id
+
+    def rename(self, engine_id: str, name: str) -> None:
+        self._called("rename")
+        with self._lock:
+            profile, container = self._row(engine_id)
+            if any(known.name == name for known, _ in self.rows.values()):
+                raise NameInUse(name)
+            said = named(name) if container.blank else None
+            whose = said or (container.container_id, container.generation)
+            now = replace(container, container_id=whose[0], generation=whose[1])
+            self.rows[engine_id] = (replace(profile, name=name), now)
+        self._answered("rename")
+
+    def discard(self, name: str) -> None:
+        self._called("discard")
+        with self._lock:
+            self.rows = {key: row for key, row in self.rows.items() if row[0].name != name}
+        self._answered("discard")
 
     def _row(self, engine_id: str) -> tuple[Profile, EngineContainer]:
         if engine_id not in self.rows:
@@ -107,8 +198,19 @@ class FakeEngine:
         self._called("start")
         with self._lock:
             profile, container = self._row(engine_id)
-            self.rows[engine_id] = (profile, replace(container, running=True, ever_ran=True))
+            if container.holder is not None and container.holder not in self.holders:
+                raise NotThere(container.holder)
+            if container.holder is not None and not self.holders[container.holder]:
+                raise EngineRefused("cannot join network of a non running container")
+            at = Attachment(profile.card, self._free_address()) if profile.network and not container.holder else None
+            attachment = container.attachment or at
+            self.rows[engine_id] = (profile, replace(container, running=True, ever_ran=True, attachment=attachment))
         self._answered("start")
+
+    def _free_address(self) -> str:
+        """The lowest that no running container has, as an engine gives them."""
+        taken = {container.attachment.address for _, container in self.rows.values() if container.attachment}
+        return next(each for n in range(2, 65_000) if (each := f"172.30.{n // 256}.{n % 256}") not in taken)
 
     def stop(self, engine_id: str, seconds: int) -> None:
         self._called("stop")
@@ -119,7 +221,8 @@ class FakeEngine:
         """Its main process ends."""
         with self._lock:
             profile, container = self._row(engine_id)
-            self.rows[engine_id] = (profile, replace(container, running=False, exit_code=exit_code))
+            ended = replace(container, running=False, exit_code=exit_code, finished_at=self.now(), attachment=None)
+            self.rows[engine_id] = (profile, ended)
 
     def resize(self, engine_id: str, limits: Limits) -> None:
         self._called("resize")
@@ -133,14 +236,66 @@ class FakeEngine:
         self._called("answers")
         return self._row(engine_id)[1].running
 
+    def volumes_of(self, image: str) -> tuple[str, ...]:
+        self._called("volumes_of")
+        if image not in self.present:
+            raise ImageMissing(image)
+        return self.volumes.get(image, ())
+
+    def writable(self, engine_id: str) -> Writable:
+        self._called("writable")
+        profile, container = self._row(engine_id)
+        volumes = self.volumes.get(profile.container["image"], ())
+        own = tuple(f"/data/volumes/{engine_id}{number}/_data" for number in range(len(volumes)))
+        return Writable(f"/data/layers/{engine_id}", own, container.running)
+
+    def run(
+        self, engine_id: str, command: Sequence[str], user: str, environment: Mapping[str, str], seconds: float
+    ) -> Ran:
+        self._called("run")
+        if not self._row(engine_id)[1].running:
+            raise EngineRefused("the container is not running")
+        return next((ran for words, ran in self.outcomes.items() if words in command[-1]), Ran(0, ""))
+
+    def prepare(self, engine_id: str, command: Command) -> str:
+        self._called("prepare")
+        with self._lock:
+            if not self._row(engine_id)[1].running:
+                raise EngineRefused(f"Container {engine_id} is not running")
+            exec_id = f"exec{next(self._ids)}"
+            self.prepared[exec_id] = command
+        return exec_id
+
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
+        self._called("run_prepared")
+        command = self.prepared[exec_id]
+        if command.user not in self.users:
+            return Exited(126, started=False, said="unable to find user")
+        program = self.programs.get(command.argv)
+        if program is None:
+            return Exited(126, started=False, said="exec: executable file not found in $PATH")
+        for stream, piece in program.prints:
+            take(stream, piece)
+        if program.endless:
+            self.ran.add(exec_id)
+            while not over():
+                time.sleep(0.001)
+            return Exited(-1, left=True)
+        return Exited(program.exit_code)
+
+    def end(self, exec_id: str) -> None:
+        self._called("end")
+        self.ran.discard(exec_id)
+
     def find(self, name: str) -> EngineContainer | None:
         self._called("find")
-        return next((container for profile, container in self.rows.values() if profile.name == name), None)
+        rows = [row for row in self.rows.values() if LABEL_HOST in row[0].container["labels"]]
+        return next((container for profile, container in rows if profile.name == name), None)
 
     def of_host(self, host_id: str) -> list[EngineContainer]:
         self._called("of_host")
         with self._lock:
-            return [c for profile, c in self.rows.values() if profile.container["labels"][LABEL_HOST] == host_id]
+            return [c for profile, c in self.rows.values() if profile.container["labels"].get(LABEL_HOST) == host_id]
 
     def remove(self, engine_id: str) -> None:
         self._called("remove")
@@ -161,3 +316,7 @@ class FakeEngine:
     def drop_network(self, name: str) -> None:
         self._called("drop_network")
         self.networks.discard(name)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

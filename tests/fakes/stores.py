@@ -201,7 +201,7 @@ class MemoryContainers:
             unplaced = now.host_id is None and now.status is Status.CREATING
             if not unplaced or now.generation != container.generation:
                 raise StaleWrite("placed already, or no longer creating")
-            if not self.hosts.get(host.id).takes(container.resources, at):
+            if not self.hosts.get(host.id).takes(container.resources, at, any_disk=True):
                 raise HostFull(host.id)
             self.hosts.hold(host.id, container, +1)
             changes = {"host_id": host.id, "reserved": True}
@@ -252,6 +252,12 @@ class MemoryContainers:
         live = (Status.CREATING, Status.RUNNING, Status.DELETING)
         placed = [each for each in list(self.records.values()) if each.host_id == host_id]
         return [each for each in placed if each.status in live][:limit]
+
+    def find_on_host(self, host_id: str, container_id: str) -> Container:
+        for each in list(self.records.values()):
+            if (each.host_id, each.id) == (host_id, container_id):
+                return each
+        raise NotFound("container not found")
 
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         return [frame for frame in self.log.get(container_id, []) if frame.seq > seq]

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.contract.agent_api import ContainerSpec, Held, Holdings, PowerCall, Removal, ResizeCall
+from chalicelib.contract.agent_api import ContainerSpec, ExecCall, Held, Holdings, PowerCall, Ran, Removal, ResizeCall
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from chalicelib.domain.host import Host
+from chalicelib.services.execution import Execution
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
@@ -47,6 +48,15 @@ class ListQueue:
         return [message for message, _ in self.sent]
 
 
+def ran(**changes: Any) -> Ran:
+    """How a command ended: well, and at once, unless the changes say otherwise."""
+    values: dict[str, Any] = {
+        "stdout": "", "stderr": "", "exit_code": 0, "duration_ms": 3, "truncated": False, "timed_out": False
+    }  # fmt: skip
+    values |= changes
+    return Ran(**({"output": values["stdout"] + values["stderr"]} | values))
+
+
 @dataclass
 class FakeAgents:
     """Hosts' agents; `refusing` and `unreachable` by host id."""
@@ -55,6 +65,9 @@ class FakeAgents:
     deleted: list[tuple[str, Removal]] = field(default_factory=list)
     powered: list[tuple[str, PowerCall]] = field(default_factory=list)
     resized: list[tuple[str, ResizeCall]] = field(default_factory=list)
+    run_calls: list[tuple[str, ExecCall]] = field(default_factory=list)
+    answer: Ran = field(default_factory=lambda: ran(stdout="hello\n"))
+    """What every command answers."""
     held: dict[str, list[Held]] = field(default_factory=dict)
     refusing: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
@@ -74,6 +87,11 @@ class FakeAgents:
     def resize(self, host: Host, call: ResizeCall) -> None:
         self._check(host)
         self.resized.append((host.id, call))
+
+    def run(self, host: Host, call: ExecCall) -> Ran:
+        self._check(host)
+        self.run_calls.append((host.id, call))
+        return self.answer
 
     def holdings(self, host: Host) -> Holdings:
         self._check(host)
@@ -132,6 +150,7 @@ class World:
             self.hosts.heartbeat(f"host-{number}", a_report(), self.clock.now())
         self.lifecycle = Lifecycle(self.containers, self.commands, self.clock, self.ids, PLENTY)
         self.reconfiguration = Reconfiguration(self.lifecycle, self.hosts)
+        self.execution = Execution(self.lifecycle, self.hosts, lambda: self.agents)
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
         pulls = Pulls(self.rate_store, self.clock, per_hour=5)

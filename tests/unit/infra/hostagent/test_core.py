@@ -16,14 +16,15 @@ from chalicelib.contract.causes import Code
 from chalicelib.contract.events import Progress
 from chalicelib.contract.resources import NetworkMode, Resources
 from chalicelib.contract.statuses import Stage
+from infra.hostagent import report
 from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of, reason_of
-from infra.hostagent.firewall import resolvers_of
 from infra.hostagent.intents import Intent, Step
 from infra.hostagent.journal import Journal
-from infra.hostagent.ports import EngineDown, EngineRefused, ImageMissing, NotThere
+from infra.hostagent.name_server import resolvers_of
+from infra.hostagent.ports import EngineDown, EngineFacts, EngineRefused, ImageMissing, NotThere
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pull_progress import PullProgress
-from infra.hostagent.report import below_floor
+from infra.hostagent.report import Offer, below_floor
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.tellings import telling
 from tests.builders import a_spec
@@ -287,7 +288,7 @@ def test_no_spec_reaches_anything_but_limits_of_the_profile(spec: ContainerSpec)
     assert set(profile.container) == set(plain.container)
     assert profile.container["labels"]["berth.managed"] == "true"
     assert profile.container["labels"]["berth.host"] == "host"
-    assert (profile.network is None) == (spec.network_mode is not NetworkMode.DEFAULT)
+    assert (profile.network is None) == (spec.network_mode is NetworkMode.NONE)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +303,14 @@ def test_resolvers_are_read_from_the_configuration(tmp_path: Path) -> None:
     file.write_text("# c\nnameserver 10.0.0.2\nnameserver fd00::1\nnameserver 10.0.0.2\nsearch x\nnameserver\n")
 
     assert resolvers_of(file) == ("10.0.0.2",)
+
+
+@pytest.mark.parametrize(("remapped", "keys", "most"), [(True, 200, 80), (True, 20_000, 8), (False, 200, 120)])
+def test_a_host_offers_no_more_containers_than_it_has_numbers_and_keys_for(
+    remapped: bool, keys: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"kernel/pid_max": 4096 if keys > 1000 else 32768, "kernel/keys/maxkeys": keys}
+    monkeypatch.setattr(report, "_number", lambda setting, _unknown: numbers[setting])
+    facts = EngineFacts("29.5.1", "6.1", 2, 16_000, "/", remapped=remapped)
+
+    assert Offer("http://h", facts, 1000, development=False, disk_limited=True).max_containers == most

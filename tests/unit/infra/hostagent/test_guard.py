@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, Verb
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
 from infra.hostagent.creation import Creation, Place
+from infra.hostagent.execs import Execs
 from infra.hostagent.http import BODY_LIMIT, Guard, application
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
@@ -27,6 +28,7 @@ from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 
@@ -41,12 +43,15 @@ class Caller:
         self.engine = FakeEngine(present={"debian:bookworm"})
         runtime = ThreadRuntime()
         self.journal = Journal(folder / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
+        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles(), MemoryDisk())
         pulls = Pulls(self.engine, parallel=1, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0.1)
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))
         guard = Guard(HOST, public_key_of(CONTROL))
-        self.transport = httpx.ASGITransport(application(self.keeper, self.journal, guard), raise_app_exceptions=False)
+        execs = Execs(self.engine, self.journal, folder / "execs")
+        self.transport = httpx.ASGITransport(
+            application(self.keeper, self.journal, guard, execs), raise_app_exceptions=False
+        )
 
     def token(self, method: str, path: str, body: bytes, changes: dict[str, Any] | None = None) -> str:
         claims: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.contract.agent_api import ContainerSpec, Held
 from chalicelib.contract.events import Inventory
 from chalicelib.contract.signatures import new_private_key, seal
-from infra.hostagent.docker_engine import described
+from infra.hostagent.docker_engine import described, listed
 from infra.hostagent.intents import Step, accepted
 from infra.hostagent.inventories import Inventories
 from infra.hostagent.journal import Journal
@@ -19,6 +19,7 @@ from infra.hostagent.outbox import QueueUnavailable
 from infra.hostagent.ports import EngineDown
 from infra.hostagent.profile import profile_of
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 from tests.unit.infra.hostagent.test_runtime import OneThread
@@ -35,7 +36,7 @@ class Bench:
         self.database = sqlite3.connect(":memory:")
         self.journal = Journal(self.database, self.process)
         self.inventories = Inventories(
-            Means(self.engine, self.journal, self.process, lambda: None, MemoryFiles()),
+            Means(self.engine, self.journal, self.process, lambda: None, MemoryFiles(), MemoryDisk()),
             "host",
             grace_seconds=300,
             every_seconds=60,
@@ -153,9 +154,10 @@ def test_no_message_is_too_large_for_the_queue(bench: Bench) -> None:
 
 
 def inspected(**labels: str) -> dict[str, Any]:
-    state = {"Running": True, "ExitCode": 0, "Status": "running"}
+    state = {"Running": True, "ExitCode": 0, "Status": "running", "FinishedAt": "0001-01-01T00:00:00Z"}
     created = "2026-05-04T12:00:00.123456789Z"
-    return {"Id": "f" * 64, "Created": created, "State": state, "Config": {"Labels": labels}}
+    same = {"Id": "f" * 64, "Name": "/berth-c-2-7", "Created": created}
+    return same | {"State": state, "Config": {"Labels": labels}, "HostConfig": {"NetworkMode": "none"}}
 
 
 @pytest.mark.parametrize("container_id", ["", "a/b", "x" * 65, "ü", "a b", "../x"])
@@ -169,3 +171,47 @@ def test_what_labels_say_is_taken_over_when_it_can_be_so() -> None:
     found = described(inspected(**{"berth.container": "c-1", "berth.generation": "3", "berth.user": "auth0|u 1"[:7]}))
 
     assert (found.container_id, found.generation, found.user_id) == ("c-1", 3, "auth0|u")
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"), [("/berth-c-2-7", ("c-2", 7, False)), ("/berth-warm-1-1", ("warm-1", 1, True)), ("/x", None)]
+)
+def test_of_what_was_made_ahead_the_name_alone_says_whose_it_is(name: str, whose: tuple[str, int, bool] | None) -> None:
+    labels = {"berth.blank": "berth-warm-1-1", "berth.container": "c-1", "berth.generation": "3"}
+
+    found = described(inspected(**labels) | {"Name": name})
+
+    assert found.blank == "berth-warm-1-1"
+    assert (found.container_id, found.generation, found.unclaimed) == (whose or ("stray-" + "f" * 32, 1, False))
+    for other in ("", "../../etc", "berth-warm-1-1/..", "berth-c-1"):
+        assert described(inspected(**labels | {"berth.blank": other}) | {"Name": name}).blank == ""
+    plain = described(inspected(**{"berth.container": "warm-1", "berth.generation": "1"}) | {"Name": name})
+    assert not plain.unclaimed
+
+
+@pytest.mark.parametrize("state", ["running", "created"])
+def test_a_row_of_the_engines_list_is_enough_for_what_runs_or_has_not_run_yet(state: str) -> None:
+    labels = {"berth.container": "c", "berth.generation": "2", "berth.user": "u"}
+    card = {"MacAddress": "02:00:00:00:00:01", "IPAddress": "172.30.0.2"}
+    row = {
+        "Id": "f" * 64,
+        "State": state,
+        "Created": 1_777_896_000,
+        "Labels": labels,
+        "HostConfig": {"NetworkMode": "container:" + "e" * 64},
+        "NetworkSettings": {"Networks": {"n": card}},
+    }
+
+    found = listed(row)
+
+    assert found is not None
+    assert (found.container_id, found.generation, found.user_id, found.holder) == ("c", 2, "u", "e" * 64)
+    assert (found.running, found.ever_ran, found.created_at) == (state == "running", state == "running", 1_777_896_000)
+    assert (found.finished_at, found.going) == (None, False)
+    assert found.attachment is not None
+    assert found.attachment.address == "172.30.0.2"
+
+
+@pytest.mark.parametrize("state", ["exited", "paused", "removing", "dead", "restarting"])
+def test_a_row_says_too_little_of_everything_else(state: str) -> None:
+    assert listed({"State": state}) is None

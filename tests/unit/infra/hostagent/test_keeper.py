@@ -17,11 +17,13 @@ from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
-from infra.hostagent.ports import EngineRefused
+from infra.hostagent.ports import EngineRefused, Ran
 from infra.hostagent.profile import engine_name, profile_of
 from infra.hostagent.pulls import Pulls
+from infra.hostagent.relist import OOM_WINDOW_SECONDS
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 
@@ -35,12 +37,13 @@ class Bench:
         self.folder = folder
         self.engine = FakeEngine(present={IMAGE}, remote={"pulled:1"})
         self.files = MemoryFiles()
+        self.disk = MemoryDisk()
         self.restart()
 
     def restart(self, max_containers: int = 10, draining: bool = False) -> None:
         runtime = ThreadRuntime()
         self.journal = Journal(self.folder / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None, self.files)
+        means = Means(self.engine, self.journal, runtime, lambda: None, self.files, self.disk)
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place("host", "network", 2, engine_patience_seconds=0.3)
         policy = Policy("host", max_containers, draining)
@@ -132,7 +135,7 @@ def test_a_failed_creation_leaves_nothing(bench: Bench, code: str) -> None:
     spec = a_spec(image="nowhere:1" if code == "image" else IMAGE)
     bench.engine.down = False
     if code == "engine":
-        bench.engine.answers = lambda _engine_id: False  # type: ignore[method-assign]
+        bench.engine.outcomes = {"add_user": Ran(1, "sh: cannot fork")}
     bench.keeper.accept(spec)
     bench.until(spec.container_id, Step.FAILED)
 
@@ -265,6 +268,31 @@ def test_what_ended_by_itself_is_told_with_its_reason(bench: Bench) -> None:
     assert [cause.code for cause in causes] == [Code.EXITED, Code.OOM, Code.ENGINE_ERROR]
     assert causes[0].exit_code == 3
     assert bench.kinds(exited.container_id).count("stopped") == 1
+
+
+def test_a_memory_kill_of_a_child_is_no_reason_for_a_later_end(bench: Bench) -> None:
+    spec = bench.ready()
+    [container] = bench.engine.of_host("host")
+    bench.keeper.relist.heard("oom", spec.container_id, time.time() - OOM_WINDOW_SECONDS - 0.5)
+    bench.engine.die(container.engine_id, 137)
+
+    bench.keeper.relist.look()
+
+    cause = bench.events(spec.container_id)[-1].cause
+    assert (cause.code, cause.exit_code) == (Code.EXITED, 137)
+
+
+def test_a_memory_kill_is_told_as_one_however_late_it_is_seen(bench: Bench) -> None:
+    spec = bench.ready()
+    [container] = bench.engine.of_host("host")
+    long_ago = time.time() - 60
+    bench.keeper.relist.heard("oom", spec.container_id, long_ago)
+    bench.engine.now = lambda: long_ago
+    bench.engine.die(container.engine_id, 137)
+
+    bench.keeper.relist.look()
+
+    assert bench.events(spec.container_id)[-1].cause.code is Code.OOM
 
 
 def test_what_the_journal_does_not_know_is_left_alone_whatever_its_age(bench: Bench) -> None:
@@ -567,3 +595,61 @@ def test_after_a_long_silence_what_runs_is_told_again(bench: Bench) -> None:
 
     assert bench.kinds(running.container_id)[-1] == "started"
     assert bench.kinds(gone.container_id)[-1] == "removed"
+
+
+def test_what_goes_as_it_should_is_not_looked_for(bench: Bench) -> None:
+    kept, gone = bench.ready(), bench.ready()
+    bench.keeper.remove(Removal(container_id=gone.container_id, user_id=gone.user_id, generation=1))
+    bench.until(gone.container_id, Step.REMOVED)
+    looks = bench.engine.calls.count("of_host")
+
+    bench.keeper.relist.heard("destroy", gone.container_id, 0.0)
+    assert bench.engine.calls.count("of_host") == looks
+
+    bench.keeper.relist.heard("destroy", kept.container_id, 0.0)
+    assert bench.engine.calls.count("of_host") == looks + 1
+
+
+def test_nothing_runs_before_its_disk_is_limited(bench: Bench) -> None:
+    spec = bench.ready()
+    [(profile, container)] = bench.engine.rows.values()
+
+    assert profile.host_config["disk_mb"] == spec.resources.disk_mb
+    assert bench.disk.limits == {container.engine_id: spec.resources.disk_mb}
+
+
+def test_a_container_that_starts_again_is_limited_again(bench: Bench) -> None:
+    spec = bench.ready()
+    [(_, container)] = bench.engine.rows.values()
+    call = PowerCall(container_id=spec.container_id, user_id=spec.user_id, generation=1, verb=Verb.RESTART, action="a")
+    bench.disk.limits.clear()
+
+    bench.keeper.power(call)
+    eventually(lambda: "started" in bench.kinds(spec.container_id))
+
+    assert bench.disk.limits == {container.engine_id: spec.resources.disk_mb}
+
+
+def test_what_must_be_limited_is_refused_where_it_cannot_be(bench: Bench) -> None:
+    bench.disk.enforced = False
+
+    with pytest.raises(CallRefused) as refused:
+        bench.keeper.accept(a_spec(image=IMAGE))
+
+    assert refused.value.code is RefusalCode.DISK_UNLIMITED
+    assert bench.journal.get(a_spec().container_id) is None
+
+
+def test_what_need_not_be_limited_is_made_there_and_its_user_told(bench: Bench) -> None:
+    bench.disk.enforced = False
+
+    spec = bench.ready(disk_limited=False)
+
+    said = [event.message for event in bench.events(spec.container_id) if event.kind == "progress"]
+    assert "creating the container; this host does not limit its disk" in said
+
+
+def test_what_is_known_of_already_is_taken_over_though_it_cannot_be_limited(bench: Bench) -> None:
+    bench.disk.enforced = False
+
+    bench.ready(number=3)

@@ -22,6 +22,7 @@ from infra.hostagent.ports import NotThere
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 
@@ -46,7 +47,7 @@ class KeeperMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         runtime = ThreadRuntime()
         self.journal = Journal(Path(self.folder.name) / "journal", runtime)
-        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
+        means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles(), MemoryDisk())
         pulls = Pulls(self.engine, parallel=2, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0)
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, 10))

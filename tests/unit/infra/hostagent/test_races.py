@@ -16,12 +16,13 @@ from infra.hostagent.intents import Intent, Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
-from infra.hostagent.ports import EngineContainer
+from infra.hostagent.ports import EngineContainer, EngineImage, Ran
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.tellings import telling
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 
@@ -47,17 +48,17 @@ class HookedEngine(FakeEngine):
         self.speak.wait(30)
         yield from super().pull(reference)
 
-    def has_image(self, reference: str) -> bool:
-        self._in("has_image")
-        return super().has_image(reference)
+    def image(self, reference: str) -> EngineImage | None:
+        self._in("image")
+        return super().image(reference)
 
     def start(self, engine_id: str) -> None:
         self._in("start")
         super().start(engine_id)
 
-    def answers(self, engine_id: str) -> bool:
-        self._in("answers")
-        return super().answers(engine_id)
+    def run(self, engine_id: str, *how: Any, **more: Any) -> Ran:
+        self._in("run")
+        return super().run(engine_id, *how, **more)
 
     def create(self, profile: Any) -> str:
         self._in("create")
@@ -76,7 +77,7 @@ class Bench:
         self.engine = engine or HookedEngine(present={IMAGE}, remote={"slow:1"})
         runtime = ThreadRuntime()
         self.journal = Journal(folder / "journal", runtime)
-        self.means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles())
+        self.means = Means(self.engine, self.journal, runtime, lambda: None, MemoryFiles(), MemoryDisk())
         pulls = Pulls(self.engine, parallel=1, seconds=60)
         place = Place(HOST, "network", 2, engine_patience_seconds=30)
         self.creation = Creation(self.means, pulls, place)
@@ -153,7 +154,7 @@ def test_a_silent_registry_holds_up_nobody_elses_pull(bench: Bench) -> None:
     bench.until(spec, Step.READY)
 
 
-@pytest.mark.parametrize("moment", ["has_image", "create", "created", "start", "answers"])
+@pytest.mark.parametrize("moment", ["image", "create", "created", "start", "run"])
 def test_a_delete_in_the_middle_of_any_call_to_the_engine_wins(bench: Bench, moment: str) -> None:
     spec = a_spec(image=IMAGE)
     bench.engine.during[moment] = lambda: bench.delete(spec)
@@ -166,7 +167,7 @@ def test_a_delete_in_the_middle_of_any_call_to_the_engine_wins(bench: Bench, mom
     assert bench.on_engine() == []
 
 
-@pytest.mark.parametrize("moment", ["has_image", "create", "created", "start", "answers"])
+@pytest.mark.parametrize("moment", ["image", "create", "created", "start", "run"])
 def test_a_newer_generation_in_the_middle_of_any_call_is_the_one_that_stays(bench: Bench, moment: str) -> None:
     old = a_spec(image=IMAGE)
     new = old.model_copy(update={"generation": 2})
@@ -304,7 +305,7 @@ def test_whoever_comes_first_takes_the_last_place(bench: Bench, tmp_path: Path) 
     assert len(taken) == 3
 
 
-@pytest.mark.parametrize("moment", ["has_image", "create", "created", "start", "answers"])
+@pytest.mark.parametrize("moment", ["image", "create", "created", "start", "run"])
 def test_a_creation_that_a_clean_stop_falls_into_is_finished_by_the_next_process(
     bench: Bench, tmp_path: Path, moment: str
 ) -> None:

@@ -20,6 +20,7 @@ from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.means import Means
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
 
@@ -104,7 +105,7 @@ class NoImages:
 
 def keeper_of(process: OneThread, engine: FakeEngine, database: sqlite3.Connection) -> tuple[Keeper, Journal]:
     journal = Journal(database, process)
-    means = Means(engine, journal, process, lambda: None, MemoryFiles())
+    means = Means(engine, journal, process, lambda: None, MemoryFiles(), MemoryDisk())
     creation = Creation(means, NoImages(), Place("host", "network", 2, engine_patience_seconds=10))
     return Keeper(means, creation, Policy("host", 10)), journal
 

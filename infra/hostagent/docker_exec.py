@@ -1,0 +1,69 @@
+"""A command's output as the engine streams it: an upgraded connection comes in, pieces of the two outputs go out.
+
+Before each piece the engine says in eight bytes which output it is of and how long it is. The connection is read only
+as fast as pieces are taken, so a program that prints without end waits for its reader.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from infra.hostagent.ports import Take
+
+LOOK_SECONDS = 0.1
+CHUNK = 64 * 1024
+_HEADER = 8
+
+
+def follow(stream: Any, take: Take, over: Callable[[], bool]) -> bool:
+    """Of what the SDK's `exec_start` gives: true when the output has ended, false when `over` said so first."""
+    connection: socket.socket = stream._sock
+    connection.setblocking(False)
+    pieces = _Pieces(take)
+    pieces.feed(_read_ahead(stream))
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    while not over():
+        if poller.poll(LOOK_SECONDS * 1000):
+            chunk = connection.recv(CHUNK)
+            if not chunk:
+                return True
+            pieces.feed(chunk)
+    return False
+
+
+def _read_ahead(stream: Any) -> bytes:
+    """What came with the head of the engine's answer: the SDK hands over the socket and forgets that it has read on."""
+    reader = stream._response.raw._fp.fp
+    return bytes(reader.read(len(reader.peek())))
+
+
+class _Pieces:
+    """Cuts what comes at the engine's headers, wherever the chunks happen to end."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._header = b""
+        self._left = 0
+
+    def feed(self, chunk: bytes) -> None:
+        while chunk:
+            if self._left == 0:
+                chunk = self._open(chunk)
+                continue
+            piece, chunk = chunk[: self._left], chunk[self._left :]
+            self._left -= len(piece)
+            self._take(self._header[0], piece)
+            if self._left == 0:
+                self._header = b""
+
+    def _open(self, chunk: bytes) -> bytes:
+        """Take what belongs to the next header; the rest of the chunk."""
+        wanted = _HEADER - len(self._header)
+        self._header += chunk[:wanted]
+        if len(self._header) == _HEADER:
+            self._left = int.from_bytes(self._header[4:], "big")
+            if self._left == 0:
+                self._header = b""
+        return chunk[wanted:]

@@ -1,0 +1,77 @@
+"""Which way a host has to limit disks, and what the engine is told where that is its own."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.hostagent.disk import Disk, StorageOption, Unenforced, disk_of
+from infra.hostagent.ports import EngineFacts
+from infra.hostagent.profile import Bound, profile_of
+from tests.builders import a_spec
+from tests.fakes.engine import FakeEngine
+
+ROOT = Path("/")
+
+
+def facts(driver: str, backing: str) -> EngineFacts:
+    return EngineFacts("29.5.1", "6.1", 2, 16_000, "/", storage=(driver, backing))
+
+
+@pytest.mark.parametrize(
+    ("driver", "backing", "sizes", "way"),
+    [
+        ("overlay2", "xfs", True, StorageOption),
+        ("overlay2", "xfs", False, Unenforced),
+        ("overlay2", "extfs", True, Unenforced),
+        ("overlay2", "btrfs", True, Unenforced),
+        ("overlayfs", "xfs", True, Unenforced),
+        ("btrfs", "btrfs", True, Unenforced),
+        ("", "", True, Unenforced),
+    ],
+)
+def test_the_way_is_the_engines_where_it_has_one(driver: str, backing: str, sizes: bool, way: type[Disk]) -> None:
+    """The one on btrfs needs one: `tests/docker/test_disk.py`. Here the folder is on no btrfs, whatever is said."""
+    disk = disk_of(FakeEngine(sizes=sizes), facts(driver, backing), ROOT)
+
+    assert isinstance(disk, way)
+    assert disk.enforced is (way is StorageOption)
+
+
+def test_the_engine_is_told_how_much_a_container_may_write() -> None:
+    engine = FakeEngine(present={"debian:bookworm"})
+    profile = profile_of(a_spec(), "host", "network", 2)
+
+    told = StorageOption(engine).told(profile, 2048)
+
+    assert told.host_config["storage_opt"] == {"size": "2048M"}
+    assert told.host_config["mounts"] == []
+    assert "storage_opt" not in profile.host_config
+
+
+def test_volumes_of_an_image_have_their_share_of_what_was_granted_and_no_more() -> None:
+    engine = FakeEngine(present={"debian:bookworm"}, volumes={"debian:bookworm": ("/data", "/log")})
+    profile = profile_of(a_spec(), "host", "network", 2)
+
+    config = StorageOption(engine).told(profile, 3000).host_config
+
+    assert config["storage_opt"] == {"size": "1000M"}
+    assert [mount["Target"] for mount in config["mounts"]] == ["/data", "/log"]
+    for mount in config["mounts"]:
+        assert mount["VolumeOptions"]["DriverConfig"]["Options"] == {"size": "1000M"}
+
+
+def test_a_volume_in_the_place_of_one_of_our_files_is_none() -> None:
+    engine = FakeEngine(present={"debian:bookworm"}, volumes={"debian:bookworm": ("/etc/hosts/", "data")})
+    bound = (Bound("/host/hosts", "/etc/hosts"),)
+
+    config = StorageOption(engine).told(profile_of(a_spec(), "host", "network", 2, bound), 100).host_config
+
+    assert [mount["Target"] for mount in config["mounts"]] == ["/etc/hosts", "/data"]
+    assert config["mounts"][0]["ReadOnly"]
+    assert config["storage_opt"] == {"size": "50M"}
+
+
+def test_where_nothing_is_enforced_nothing_is_told() -> None:
+    profile = profile_of(a_spec(), "host", "network", 2)
+
+    assert Unenforced().told(profile, 10) == profile
