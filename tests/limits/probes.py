@@ -63,6 +63,22 @@ class Ground:
             ["timeout", "-k", "2", str(WATCHDOG_SECONDS), "sh", "-c", program], user=user, detach=True
         )
 
+    def perl(self, program: str, *options: str, seconds: int = WATCHDOG_SECONDS) -> Seen:
+        """Run a Perl program inside, under the watchdog."""
+        command = ["timeout", "-k", "2", str(seconds), "perl", *options, "-e", program]
+        done = self.container.exec_run(command)
+        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0))
+
+    def spawn_perl(self, program: str, *options: str) -> None:
+        """Have it run inside while we look from outside."""
+        command = ["timeout", "-k", "2", str(WATCHDOG_SECONDS), "perl", *options, "-e", program]
+        self.container.exec_run(command, detach=True)
+
+    def filled(self, path: str, megabytes: int) -> int:
+        """Write so much there, or as much as fits; the megabytes that are there then."""
+        self.run(f"dd if=/dev/zero of={path} bs=1M count={megabytes}")
+        return int(self.run(f"du -m {path} | cut -f1").words[-1])
+
     def processes(self) -> int:
         """How many there are inside, by its control group of either version."""
         pid = self.container.attrs["State"]["Pid"]
@@ -109,9 +125,9 @@ def probe(
 
 
 @contextmanager
-def ground_on(agent: RunningAgent, image: str, resources: Resources = SMALL) -> Iterator[Ground]:
+def ground_on(agent: RunningAgent, image: str, resources: Resources = SMALL, **changes: Any) -> Iterator[Ground]:
     """A container made by the agent, and gone at the end, whatever was done in it."""
-    spec = a_spec(image=image, resources=resources)
+    spec = a_spec(image=image, resources=resources, **changes)
     agent.create(spec)
     agent.until(spec.container_id, "ready")
     try:

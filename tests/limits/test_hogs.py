@@ -6,12 +6,13 @@ import pytest
 
 from infra.ground.images import BOOKWORM
 from tests.docker.agents import RunningAgent
+from tests.limits.fillers import FILLERS
 from tests.limits.hogs import HOGS
 from tests.limits.neighbour import Neighbour
 from tests.limits.probes import Probe, ground_on
 
 
-@pytest.mark.parametrize("probe", HOGS, ids=str)
+@pytest.mark.parametrize("probe", [*HOGS, *FILLERS], ids=str)
 def test_a_hog_gets_what_it_may_and_no_more(
     probe: Probe, agent: RunningAgent, neighbour: Neighbour, table: list[str]
 ) -> None:
