@@ -55,6 +55,11 @@ class Item(Body):
     labels: dict[str, str]
     last_seq: int = Field(ge=0, description="Number of its last frame; ask for later ones with `GET …/events?after=`.")
     container_id: EngineId | None = None
+    image_digest: str | None = Field(
+        default=None,
+        pattern="^sha256:[0-9a-f]{64}$",
+        description="What its tag meant in the registry when it was made.",
+    )
     started_at: datetime | None = None
     expires_at: datetime | None = None
     session_limit_seconds: int | None = None
@@ -118,6 +123,18 @@ class Switched(Body):
     id: UUID
     name: str
     status: Literal["running", "stopped"]
+
+
+class CommandRan(Body):
+    """What the command printed, as text in UTF-8 of 1 MiB at most, and how it ended."""
+
+    stdout: str
+    stderr: str
+    output: str = Field(description="Both, as they came.")
+    exit_code: int
+    exit_code_again: int = Field(alias="exitCode", description="The same as `exit_code`.")
+    duration_ms: int = Field(ge=0)
+    truncated: bool = Field(description="Whether it printed more than this.")
 
 
 class Changed(Body):

@@ -27,7 +27,8 @@ _WORDS = {
     422: "The key came with another body.",
     429: "Too often: come back after `retry_after` seconds.",
     500: "A fault of ours; nothing about it leaves but the request id.",
-    503: "Nothing was changed: send it again.",
+    503: "Nothing was changed: send it again. With `host_silent` a command may have run: look first.",
+    504: "It was killed when its time was over; what it printed until then is here.",
 }
 
 
@@ -198,7 +199,7 @@ def _problem(status: int, operation: Operation) -> dict[str, Any]:
             if number == status and issubclass(each, errors.Refused) and _may(each, operation)
         }
     )
-    codes = codes or [{500: "internal_error", 503: "busy"}[status]]
+    codes += {500: ["internal_error"], 503: ["busy"]}.get(status, [])
     headers = _REQUEST_ID | (_RETRY_AFTER if status in (429, 503) else {})
     return {
         "description": f"{_WORDS[status]} Codes: {', '.join(f'`{code}`' for code in codes)}.",

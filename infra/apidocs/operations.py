@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from chalicelib.contract.statuses import LIVE
 from chalicelib.domain import errors
 from chalicelib.edge.containers import LONGEST_WAIT, PAGE_LIMIT
-from chalicelib.edge.payloads import ChangesShape, CreateShape, GuestShape, TicketShape, TokenShape
+from chalicelib.edge.payloads import ChangesShape, CreateShape, ExecShape, GuestShape, TicketShape, TokenShape
 from infra.apidocs import answers
 
 _STATUSES = sorted(status.value for status in LIVE)
@@ -91,6 +91,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/containers/{container_id}/restart", "Restart a container", "write", 200, answers.Switched,
         refusals=_POWER,
+    ),
+    Operation(
+        "POST", "/containers/{container_id}/exec", "Run a command in a running container and wait for it", "exec", 200,
+        answers.CommandRan, ExecShape, {"command": "uname -a", "timeout_seconds": 5},
+        refusals=(*_BODY, *_POWER, errors.HostSilent, errors.CommandTimedOut),
     ),
     Operation(
         "PATCH", "/containers/{container_id}/settings", "Rename a container or give it other amounts", "write", 200,

@@ -5,6 +5,7 @@ The edge checks these itself, in the contract's words and order; here they are f
 
 from typing import Any
 
+from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.resources import NetworkMode
 from chalicelib.domain import catalogue
 from chalicelib.domain.identity import Scope
@@ -44,14 +45,34 @@ def _rules() -> dict[str, dict[str, dict[str, Any]]]:
             "custom_image": {"maxLength": 255, "description": "Required when, and only when, `image` is `custom`."},
             "name": {"pattern": f"^({NAME})?$", "description": "Generated when absent."},
             "role": {"enum": ["", *sorted(catalogue.roles())]},
-            "network_mode": {"enum": [mode.value for mode in NetworkMode]},
+            "network_mode": {
+                "enum": [mode.value for mode in NetworkMode],
+                "description": "`default`: the public internet; `restricted`: `allowed_domains` alone; `none`: nothing.",
+            },
             "environment": _map(payloads.VARIABLE),
             "labels": _map(payloads.LABEL),
             "allowed_domains": {
                 "maxItems": payloads.DOMAINS,
-                "description": "Names such as `example.org` or `*.example.org`; only with `restricted`.",
+                "description": "Names such as `example.org` or `*.example.org` (all names below it); only with `restricted`.",
             },
             **{amount: {"description": "0 or absent: the tier's default."} for amount in _AMOUNTS},
+        },
+        "ExecShape": {
+            "command": {
+                "anyOf": [
+                    {"type": "string", "minLength": 1},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": payloads.WORDS},
+                ],
+                "description": f"A text for `{' '.join(payloads.SHELL)}`, or a list that is run as it is.",
+            },
+            "cmd": {"description": "The same as a list in `command`; one of the two is required."},
+            "user": {
+                "enum": ["", *ExecUser],
+                "description": "Absent: `user` where the image has such a user, else `root`.",
+            },
+            "workdir": {"pattern": "^(/.*)?$", "maxLength": payloads.PATH_BYTES},
+            "env": _map(payloads.VARIABLE),
+            "timeout_seconds": {"description": "Then it is killed. 0 or absent: the longest."},
         },
         "ShellShape": {"theme": {"enum": list(payloads.THEMES)}},
         "TokenShape": {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.aws.template import CALLS_AGENTS, FUNCTIONS, QUEUES, function_name, read
+from infra.aws.template import CALL_AGENTS, FUNCTIONS, QUEUES, function_name, read
 
 STAGE = "api"
 
@@ -40,7 +40,7 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Where the function that calls agents reaches them."""
+    """Where the functions that call agents reach them."""
 
     subnets: Sequence[str]
     security_groups: Sequence[str]
@@ -96,7 +96,8 @@ class Finish:
         )
 
     def _join(self, network: Network) -> None:
-        self.awslambda.update_function_configuration(
-            FunctionName=function_name(self.prefix, FUNCTIONS[CALLS_AGENTS]),
-            VpcConfig={"SubnetIds": list(network.subnets), "SecurityGroupIds": list(network.security_groups)},
-        )
+        for name in CALL_AGENTS:
+            self.awslambda.update_function_configuration(
+                FunctionName=function_name(self.prefix, FUNCTIONS[name]),
+                VpcConfig={"SubnetIds": list(network.subnets), "SecurityGroupIds": list(network.security_groups)},
+            )

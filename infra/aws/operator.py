@@ -21,7 +21,7 @@ from chalicelib.domain.differences import Difference
 from chalicelib.domain.host import Host
 from chalicelib.domain.identity import Scope
 
-_FOR_PROGRAMS = ("takes_containers", "development")
+_FOR_PROGRAMS = ("takes_containers", "development", "runtimes")
 USER_SCOPES = (Scope.READ, Scope.WRITE, Scope.EXEC)
 
 
@@ -52,20 +52,22 @@ def _host(host: Host, now: datetime) -> dict[str, Any]:
         "reserved_share": round(host.fullness, 3),
         "engine": report.engine_version if report else None,
         "development": report.development if report else None,
+        "runtimes": report.runtimes if report else None,
+        "disk_limited": report.disk_limited if report else None,
         "last_heard": host.received_at.isoformat(timespec="seconds") if host.received_at else None,
     }
 
 
 def host_state(host: Host, now: datetime) -> str:
-    """One word for an operator, and `dev` where the host's engine is not fit for strangers' programs."""
+    """One word for an operator, with `dev` for an engine not fit for strangers, `disk-unlimited` for what that says."""
     if host.report is None:
         return "never heard"
-    development = " dev" if host.report.development else ""
+    marks = (" dev" if host.report.development else "") + ("" if host.report.disk_limited else " disk-unlimited")
     if host.silent(now):
-        return f"silent{development}"
+        return f"silent{marks}"
     if not host.report.engine_up:
-        return f"engine down{development}"
-    return f"{'draining' if host.draining or host.report.draining else 'up'}{development}"
+        return f"engine down{marks}"
+    return f"{'draining' if host.draining or host.report.draining else 'up'}{marks}"
 
 
 def drain_host(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -26,8 +26,8 @@ FUNCTIONS = {
 QUEUES = {"Provision": "Commands", "Status": "Events", "Enrol": "Enrolments"}
 """Which queue each function reads, by the names of the templates."""
 
-CALLS_AGENTS = "Provision"
-"""The function that is in the hosts' network, when there is one."""
+CALL_AGENTS = ("APIHandler", "Provision")
+"""The functions that are in the hosts' network, when there is one (ADR 0022)."""
 
 
 def read(name: str) -> Any:
@@ -56,12 +56,12 @@ _NETWORK = {
     "FunctionSubnets": {
         "Type": "CommaDelimitedList",
         "Default": "",
-        "Description": "Subnets of the function that calls agents; empty for none",
+        "Description": "Subnets of the functions that call agents; empty for none",
     },
     "FunctionSecurityGroups": {
         "Type": "CommaDelimitedList",
         "Default": "",
-        "Description": "Its security groups",
+        "Description": "Their security groups",
     },
 }
 
@@ -83,7 +83,7 @@ def _function(name: str, most_at_once: dict[str, int]) -> dict[str, Any]:
             "ScalingConfig": {"MaximumConcurrency": most_at_once[function]},
         }
         properties["Events"] = {f"{name}SqsEventSource": {"Properties": source}}
-    if name == CALLS_AGENTS:
+    if name in CALL_AGENTS:
         network = {"SubnetIds": {"Ref": "FunctionSubnets"}, "SecurityGroupIds": {"Ref": "FunctionSecurityGroups"}}
         properties["VpcConfig"] = {"Fn::If": ["InNetwork", network, {"Ref": "AWS::NoValue"}]}
     return {"DependsOn": _log_group(function), "Properties": properties}

@@ -46,6 +46,7 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         moto_port=parsed.moto_port,
         agent_port=parsed.agent_port,
         hosts=parsed.hosts,
+        agent_options=("--warm-memory", str(parsed.warm_memory)),
         reload=True,
         say=say,
     )
@@ -135,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("--agent-port", type=int, default=0, help="the host agent's port (default: any free one)")
     keep.add_argument(
         "--hosts", type=int, default=1, help="how many hosts (default 1), each on its own engine if we start it"
+    )
+    keep.add_argument(
+        "--warm-memory",
+        type=int,
+        default=128,
+        help="MB of each host for containers started ahead (default 128, 0: none)",
     )
     keep.set_defaults(work=up)
     once = verbs.add_parser("demo", help="one container from POST to gone")

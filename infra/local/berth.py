@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from chalicelib.contract.agent_api import HostReport
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.ground.engine import Engine
 from infra.local.background import in_thread
@@ -85,6 +86,14 @@ class Berth:
     @property
     def socket_url(self) -> str:
         return self.url.replace("http", "ws", 1)
+
+    def report(self, host_id: str) -> HostReport | None:
+        """What the host last said of itself."""
+        found = self.cloud.client("dynamodb").get_item(
+            TableName=f"{PREFIX}-hosts", Key={"host_id": {"S": host_id}}, ConsistentRead=True
+        )
+        text = found.get("Item", {}).get("report", {}).get("S")
+        return HostReport.model_validate_json(text) if text else None
 
     def deploy(self) -> None:
         """Have all functions run new code, as after a deployment: what works now ends its work. From any thread."""
@@ -159,6 +168,7 @@ def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:
         "BERTH_CONTROL_PRIVATE_KEY": control_key,
         "BERTH_CONTROL_PUBLIC_KEY": public_key_of(control_key),
         "BERTH_ALLOWED_ORIGINS": origins,
+        "BERTH_ANY_DISK": "yes",  # the engine at hand may be anybody's
         **settings.environment,
     }
     return replace(cloud, environment=environment)
@@ -197,7 +207,4 @@ def _enrol(berth: Berth, host: LocalHost) -> None:
 
 
 def _heard_of(berth: Berth, host_id: str) -> bool:
-    found = berth.cloud.client("dynamodb").get_item(
-        TableName=f"{PREFIX}-hosts", Key={"host_id": {"S": host_id}}, ConsistentRead=True
-    )
-    return "report" in found.get("Item", {})
+    return berth.report(host_id) is not None

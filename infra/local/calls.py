@@ -22,14 +22,11 @@ _TRANSACTION = {
 
 
 def record_from_here(function: str) -> None:
-    """Note what this process asks of AWS from now on, if the environment names a file."""
+    """Note what this process asks of AWS by sessions made from now on, if the environment names a file."""
     if log := os.environ.get(VARIABLE):
-        import boto3  # the application's, if it has one: this module is in the process of any
+        from botocore.handlers import BUILTIN_HANDLERS  # the application's: this module is in the process of any
 
-        if boto3.DEFAULT_SESSION is None:
-            boto3.setup_default_session()
-        session: Any = boto3.DEFAULT_SESSION
-        session.events.register("provide-client-params", _Recorder(function, Path(log)))
+        BUILTIN_HANDLERS.append(("provide-client-params", _Recorder(function, Path(log))))
 
 
 class _Recorder:

@@ -34,6 +34,7 @@ from infra.local.pumps import Faults, Pump, Source
 from infra.local.resources import Stack
 from infra.local.rest import GatewayResponses, RestGateway
 from infra.local.sockets import FRAME_LIMIT, MESSAGE_LIMIT, SocketGateway, SocketLimits, stage_paths
+from infra.local.wakes import Wakes
 
 log = logging.getLogger("berth.local")
 
@@ -76,10 +77,11 @@ class LocalCloud:
         self.port = free_port(settings.port, "--port")
         self.moto_port = free_port(settings.moto_port, "--moto-port")
         environment = {**self.aws_environment, **settings.environment, "BERTH_SOCKETS_ENDPOINT": self.url}
+        self._wakes = Wakes()
         self._moto_log = settings.data / "logs" / "moto.log"
         self._moto = Child(
             "moto",
-            python("infra.local.moto_server", str(self.moto_port)),
+            python("infra.local.moto_server", str(self.moto_port), str(self._wakes.port)),
             {**os.environ, **self.aws_environment},
             self._moto_log,
         )
@@ -124,6 +126,7 @@ class LocalCloud:
     async def start(self) -> None:
         """Bring everything up, or an error of `errors`."""
         self.loop = asyncio.get_running_loop()
+        self._work.append(asyncio.create_task(self._wakes.listen()))
         await self._moto_ready()
         if self.settings.template is not None:
             stack = Stack.read(self.settings.template, self.settings.parameters, self.settings.region)
@@ -150,6 +153,7 @@ class LocalCloud:
         await asyncio.gather(*self._work, return_exceptions=True)
         self.functions.stop()
         self._moto.stop(seconds=3)
+        self._wakes.close()
 
     async def until_broken(self) -> None:
         """Wait for as long as it can go on, then raise Broken: moto's memory is all there is of tables and queues."""
@@ -224,7 +228,7 @@ class LocalCloud:
     async def _pump(self, description: dict[str, Any]) -> None:
         for queue in description["queues"]:
             source = await asyncio.to_thread(self._source, queue)
-            pump = Pump(source, lambda: self.client("sqs"), self.functions, self.faults)
+            pump = Pump(source, lambda: self.client("sqs"), self.functions, self.faults, self._wakes.of(queue["queue"]))
             self._work.append(asyncio.create_task(pump.run()))
         for schedule in description["schedules"]:
             seconds = schedules.seconds_of(schedule["expression"]) / self.settings.schedule_speed

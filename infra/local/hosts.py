@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 from docker.errors import DockerException
 
-from infra.ground.engine import Engine
+from infra.ground.engine import MIRROR, Engine
 from infra.local.errors import NotReady
 from infra.local.processes import Child, python
 from infra.local.wires import Wire
@@ -156,8 +157,9 @@ class LocalHost:
         command = python(
             "infra.hostagent", "serve", "--host-id", self.id, "--listen", f"{ADDRESS}:{plan.port}",
             "--endpoint", self.url, "--data", str(plan.data), "--engine", self.engine.url,
-            *(["--engine-netns", netns] if netns else []), "--control-key", str(plan.control_key),
-            "--events-queue-url", queue_url, "--dev",
+            *(["--engine-netns", netns] if netns else []), "--engine-root", self.engine.root,
+            "--control-key", str(plan.control_key),
+            "--events-queue-url", queue_url, "--dev", *_registries(self.engine),
             *([] if plan.keeps else ["--remove-on-stop"]), *plan.options,
         )  # fmt: skip
         return Child(self.id, command, {**os.environ, **environment, "PYTHONPATH": str(PROJECT)}, plan.log)
@@ -174,6 +176,13 @@ class LocalHost:
         lines = reversed(self.plan.log.read_text().splitlines())
         reason = next((line for line in lines if line.startswith("error:")), f"read {self.plan.log}")
         raise NotReady(f"{self.id} did not start: {reason}")
+
+
+def _registries(engine: Engine) -> list[str]:
+    """A private engine may have a mirror beside it, and tests their registries; others cannot be seen from here."""
+    if engine.owned:
+        return ["--registry-mirror", MIRROR, "--trusted-registry", MIRROR.removeprefix("http://")]
+    return [] if sys.platform == "linux" else ["--direct-pulls"]
 
 
 def new_key(data: Path) -> Path:

@@ -1,5 +1,7 @@
 """moto's server as a process of its own: a port comes in, DynamoDB, SQS and the rest answer there.
 
+A second port, if there is one, hears of queues that may have something new to give out.
+
 One lock round its DynamoDB handler: moto's transactions put back a copy of whole tables when a condition fails, and
 lose what others wrote meanwhile (reliability 0.2).
 """
@@ -12,7 +14,11 @@ from typing import Any
 
 from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.sqs.responses import SQSResponse
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from infra.local.moto_transactions import install
+from infra.local.wakes import Voice
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -27,6 +33,21 @@ def _locked(call_action: Callable[[DynamoHandler], Any]) -> Callable[[DynamoHand
     return one_at_a_time
 
 
+_CHANGES = ("send_message", "send_message_batch", "delete_message", "delete_message_batch", "change_message_visibility")
+"""After these a queue may give out what it did not before: a message, or the next of its group."""
+
+
+def _telling(method: Callable[[SQSResponse], Any], voice: Voice) -> Callable[[SQSResponse], Any]:
+    """The same, and then a word about the queue."""
+
+    def told(response: SQSResponse) -> Any:
+        done = method(response)
+        voice.say(response._get_queue_name())
+        return done
+
+    return told
+
+
 class _KeepAlive(WSGIRequestHandler):
     """HTTP/1.1, so that clients keep their connections; no line per request."""
 
@@ -36,8 +57,13 @@ class _KeepAlive(WSGIRequestHandler):
         """Say nothing."""
 
 
-def serve(port: int) -> None:
+def serve(port: int, wakes: int | None = None) -> None:
     """Answer on loopback until the process ends."""
+    if wakes is not None:
+        voice = Voice(wakes)
+        for name in _CHANGES:
+            setattr(SQSResponse, name, _telling(getattr(SQSResponse, name), voice))
+    install()
     handler: Any = DynamoHandler
     handler.call_action = _locked(handler.call_action)
     application = DomainDispatcherApplication(create_backend_app)
@@ -46,4 +72,4 @@ def serve(port: int) -> None:
 
 if __name__ == "__main__":
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    serve(int(sys.argv[1]))
+    serve(*(int(port) for port in sys.argv[1:]))

@@ -7,7 +7,6 @@ within a group is the queue's own: it gives out nothing more of a group while on
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.functions import Functions, Outcome
 
-ACTIVE_PAUSE_SECONDS, IDLE_PAUSE_SECONDS = 0.01, 0.05
-ACTIVE_SECONDS = 5.0
-"""For this long after a message, the queue is asked more often."""
+PAUSE_SECONDS = 0.1
+"""Between two questions to a queue of which nothing is heard: messages may become visible again by themselves."""
 
 PAUSE_AFTER_ERROR_SECONDS = 0.2
 
@@ -46,19 +44,23 @@ class Source:
 class Pump:
     """One event source mapping."""
 
-    def __init__(self, source: Source, sqs: Callable[[], Any], functions: Functions, faults: Faults) -> None:
+    def __init__(
+        self, source: Source, sqs: Callable[[], Any], functions: Functions, faults: Faults, wake: asyncio.Event
+    ) -> None:
+        """`wake` is set when the queue may have something to give out."""
+        self._wake = wake
         self._source = source
         self._sqs = sqs()
         self._functions = functions
         self._faults = faults
         self._slots = asyncio.Semaphore(source.concurrency)
         self._running: set[asyncio.Task[None]] = set()
-        self._active_until = 0.0
 
     async def run(self) -> None:
         """Receive and deliver until cancelled."""
         while True:
             await self._slots.acquire()
+            self._wake.clear()
             try:
                 message = await self._receive()
             except BaseException:
@@ -66,10 +68,9 @@ class Pump:
                 raise
             if message is None:
                 self._slots.release()
-                active = time.monotonic() < self._active_until
-                await asyncio.sleep(ACTIVE_PAUSE_SECONDS if active else IDLE_PAUSE_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), PAUSE_SECONDS)
                 continue
-            self._active_until = time.monotonic() + ACTIVE_SECONDS
             task = asyncio.create_task(self._deliver(message))
             self._running.add(task)
             task.add_done_callback(self._done)

@@ -74,7 +74,11 @@ def _hosts(berth: Berth) -> Table:
     table.add_column("Docker engine", overflow="fold")
     for host in berth.hosts.values():
         whose = "private, ends with this" if host.engine.owned else "was running"
-        table.add_row(host.id, host.url, f"{host.engine.version}, {whose}\n{host.engine.url}")
+        report = berth.report(host.id)
+        disks = (
+            "" if report is None or report.disk_limited else "\nwhat containers write is NOT limited (docs/hosts.md)"
+        )
+        table.add_row(host.id, host.url, f"{host.engine.version}, {whose}\n{host.engine.url}{disks}")
     return table
 
 

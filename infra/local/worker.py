@@ -8,6 +8,7 @@ import array
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from infra.local.calls import record_from_here
@@ -54,6 +56,7 @@ def nurse(control: socket.socket, project: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         app = importlib.import_module("app").app
+        _load_whole(Path(project) / "chalicelib")
     except Exception as error:  # noqa: BLE001 - whatever an app raises at import is told
         _send(control, {"error": _one_line(error)})
         return
@@ -68,6 +71,12 @@ def nurse(control: socket.socket, project: str) -> None:
             _serve_and_exit(app, name, socket.socket(fileno=descriptor))
         os.close(descriptor)
         _send(control, {"pid": pid})
+
+
+def _load_whole(package: Path) -> None:
+    """Import all that the app ships, which its functions may import late: what is loaded here, all forks share."""
+    for module in pkgutil.walk_packages([str(package)], f"{package.name}."):
+        importlib.import_module(module.name)
 
 
 def describe(app: Any) -> dict[str, Any]:

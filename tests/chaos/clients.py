@@ -12,7 +12,7 @@ import httpx
 
 from infra.local.berth import Berth
 
-SMALL = {"image": "debian:bookworm", "memory_mb": 256, "cpu_shares": 250, "disk_mb": 1024}
+SMALL = {"image": "debian:bookworm", "memory_mb": 256, "cpu_shares": 250, "disk_mb": 1024, "role": "barebone"}
 PATIENCE_SECONDS = 150.0
 PAUSE_SECONDS = 0.3
 IN_FLIGHT = 8

@@ -223,6 +223,7 @@ def test_the_engine_has_the_settings_of_a_host_for_strangers_programs() -> None:
     expected = {"icc": False, "live-restore": True, "userland-proxy": False, "no-new-privileges": True}
     assert {name: settings[name] for name in expected} == expected
     assert settings["userns-remap"] == "default"
+    assert settings["runtimes"] == {"crun": {"path": "/usr/bin/crun"}}
     assert settings["hosts"] == ["unix:///var/run/docker.sock"]
     assert "insecure-registries" not in settings
     assert settings["default-address-pools"][0]["size"] >= 28
@@ -255,7 +256,10 @@ def test_the_agents_unit_leaves_it_what_it_needs_of_root_and_no_more() -> None:
     unit.read(HOSTS / "berth-agent.service")
     service = dict(unit["Service"])
 
-    assert service["CapabilityBoundingSet"] == "CAP_NET_ADMIN CAP_NET_RAW"
+    assert service["CapabilityBoundingSet"] == "CAP_NET_ADMIN CAP_NET_RAW CAP_KILL CAP_SYS_ADMIN CAP_SYS_PTRACE"
+    assert service["RestrictNamespaces"] == "uts"
+    assert "ProtectHostname" not in service, "it would be forbidden to name containers"
+    assert {"setns", "sethostname"} <= {*service["SystemCallFilter"].split()}
     assert service["ProtectSystem"] == "strict"
     assert service["KillMode"] == "process"
     hardened = ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectKernelModules")
@@ -283,9 +287,14 @@ def test_every_option_in_the_unit_is_one_of_the_agents(unpacked: Path) -> None:
 
     text = (unpacked / "infra/aws/hosts/berth-agent.service").read_text().replace("\\\n", " ")
     line = next(each for each in text.splitlines() if each.startswith("ExecStart="))
-    arguments = line.replace("$BERTH_DRAIN", "--drain").partition("infra.hostagent ")[2].split()
+    line = line.replace("$BERTH_DRAIN", "--drain").replace("$BERTH_REGISTRIES", "--registry-mirror http://m")
+    line = line.replace("$BERTH_AGENT_OPTIONS", "--warm-memory 256")
 
-    assert parse(arguments).drain
+    parsed = parse(line.partition("infra.hostagent ")[2].split())
+
+    assert parsed.drain
+    assert parsed.registry_mirror == ["http://m"]
+    assert parsed.warm_memory == 256
 
 
 def test_the_bundle_carries_only_what_a_host_runs(unpacked: Path) -> None:
@@ -296,6 +305,7 @@ def test_the_bundle_carries_only_what_a_host_runs(unpacked: Path) -> None:
         "infra/__init__.py",
         "infra/aws",
         "infra/hostagent",
+        "infra/images",
     }
 
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from infra.aws.template import FUNCTIONS, QUEUES
+from infra.aws.template import CALL_AGENTS, FUNCTIONS, QUEUES
 from tests.deploy.policies import POLICIES, Call, Grant, grants, recorded, refused, unused
 
 RARELY = {
@@ -17,10 +17,14 @@ RARELY = {
     Call("status", "dynamodb:DeleteItem", "berth-local-containers"): "an expired session gives its name back",
     Call("status", "dynamodb:UpdateItem", "berth-local-containers"): "an expired session gives its quota back",
     Call("status", "sqs:SendMessage", "berth-local-commands.fifo"): "an inventory has something settled",
+    Call("status", "sqs:GetQueueUrl", "berth-local-commands.fifo"): "as above",
+    Call("status", "dynamodb:Query", "berth-local-containers/index/host"): "a host cannot say whose a container is",
+    Call("provision", "dynamodb:Query", "berth-local-containers/index/host"): "as above, when it is settled",
     Call("sweep", "dynamodb:DeleteItem", "berth-local-containers"): "an abandoned record gives its name back",
     Call("sweep", "dynamodb:GetItem", "berth-local-hosts"): "a silent host is looked at before it is given up",
     Call("sweep", "dynamodb:Query", "berth-local-containers/index/host"): "what ran on a lost host",
     Call("sweep", "sqs:SendMessage", "berth-local-events.fifo"): "what ran on a lost host is told of",
+    Call("sweep", "sqs:GetQueueUrl", "berth-local-events.fifo"): "as above",
     Call("websocket_message", "dynamodb:UpdateItem", "berth-local-tokens"): "many frames are counted together",
     Call("enrol", "dynamodb:UpdateItem", "berth-local-hosts"): "on AWS alone: hosts that enrol themselves",
     Call("enrol", "sqs:GetQueueUrl", "berth-local-enrolments.fifo"): "as above",
@@ -33,7 +37,7 @@ RARELY = {
 }
 
 KEPT_ON_AWS = {
-    "control-private-key": ("provision", "websocket_connect", "sweep"),
+    "control-private-key": ("api_handler", "provision", "websocket_connect", "sweep"),
     "control-public-key": ("status",),
     "sockets-endpoint": ("api_handler", "websocket_message", "status"),
     "host-role-id": ("enrol",),
@@ -51,9 +55,8 @@ def lambdas_own() -> set[Call]:
         found |= {Call(name, f"sqs:{verb}", f"berth-local-{queue.lower()}.fifo") for verb in TAKEN}
     interface = ("Create", "Delete")
     addresses = ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses", "DescribeSubnets")
-    found |= {Call("provision", f"ec2:{verb}NetworkInterface", "*") for verb in interface}
-    found |= {Call("provision", f"ec2:{each}", "*") for each in (*addresses, "DescribeNetworkInterfaces")}
-    return found
+    verbs = (*(f"{verb}NetworkInterface" for verb in interface), *addresses, "DescribeNetworkInterfaces")
+    return found | {Call(FUNCTIONS[name], f"ec2:{verb}", "*") for name in CALL_AGENTS for verb in verbs}
 
 
 _LOGS = ("CreateLogStream", "PutLogEvents")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib import start
 from infra.aws.template import FUNCTIONS, MERGE, QUEUES, merge_template, read
 from tests.aws import ROOT
 from tests.deploy.audit import lint_findings, security_findings
@@ -14,9 +15,9 @@ from tests.deploy.conftest import Package
 STACK = ROOT / "infra/aws/stack.json"
 
 ACCEPTED = {
-    "CKV_AWS_111": "network interfaces that Lambda makes for the function that calls agents: they have no names before",
+    "CKV_AWS_111": "network interfaces that Lambda makes for functions that call agents: they have no names before",
     "CKV_AWS_116": "callers wait for the answer, queues have dead letters, a sweep comes again in a minute",
-    "CKV_AWS_117": "only the function that calls agents has business in the network",
+    "CKV_AWS_117": "only functions that call agents have business in the network",
     "CKV_AWS_119": "encrypted with DynamoDB's own key: a key of ours would add a KMS call to requests",
     "CKV_AWS_120": "every answer is one user's own: nothing may be cached",
     "CKV_AWS_158": "encrypted with CloudWatch's own key; log lines carry no secrets",
@@ -50,11 +51,18 @@ def test_no_security_finding_but_those_accepted_with_a_reason(package: Package, 
 
     assert {each for each in found if each[0] not in ACCEPTED} == set()
     assert set(ACCEPTED) == {rule for rule, _ in found}
-    assert {resource for rule, resource in found if rule == "CKV_AWS_111"} == {"AWS::IAM::Role.ProvisionRole"}
+    callers = {f"AWS::IAM::Role.{name}Role" for name in ("ApiHandler", "Provision")}
+    assert {resource for rule, resource in found if rule == "CKV_AWS_111"} == callers
 
 
 def test_the_merge_template_is_what_its_parts_make() -> None:
     assert json.loads(MERGE.read_text()) == merge_template(), "run python -m infra.aws.template"
+
+
+def test_every_function_is_made_ready_by_the_name_of_its_handler(package: Package) -> None:
+    functions = package.of_type("AWS::Lambda::Function").values()
+
+    assert {each["Handler"] for each in functions} == set(start.MADE)
 
 
 def test_tables_keep_what_is_written_and_forget_what_is_over(package: Package) -> None:

@@ -1,7 +1,9 @@
 """The packaged archives, unpacked as Lambda does, with what Lambda has beside them and nothing else."""
 
+import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -22,8 +24,8 @@ FOREIGN = ("docker", "starlette", "uvicorn", "moto", "pytest", "boto3", "botocor
 
 INVOKE = """
 import importlib, json, sys
-task, layer, runtime, name = sys.argv[1:5]
-sys.path[:0] = [task, layer, runtime]
+task, layer, runtime, another, name = sys.argv[1:6]
+sys.path[:0] = [task, layer, runtime, another]
 module, attribute = name.split(".")
 handler = getattr(importlib.import_module(module), attribute)
 
@@ -63,7 +65,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 
 @pytest.fixture
 def invoke(unpacked: Path, aws: Aws) -> Callable[[str, Any], Any]:
-    """A handler in a process of its own, as at a cold start."""
+    """A handler in a process of its own, as at a cold start, which Lambda tells the handler's name."""
     packages = unpacked / f"opt/python/lib/python3.{sys.version_info.minor}/site-packages"
     environment = {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -77,12 +79,12 @@ def invoke(unpacked: Path, aws: Aws) -> Callable[[str, Any], Any]:
         "BERTH_SOCKETS_ENDPOINT_PARAMETER": f"/{aws.prefix}/sockets",
     }
 
-    def run(name: str, event: Any) -> Any:
-        folders = [str(unpacked / "task"), str(packages), str(unpacked / "runtime")]
+    def run(name: str, event: Any, layer: Path | None = None, **settings: str) -> Any:
+        folders = [str(unpacked / "task"), str(packages), str(unpacked / "runtime"), str(layer or unpacked / "runtime")]
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", INVOKE, *folders, name],
             input=json.dumps(event),
-            env=environment,
+            env=environment | {"_HANDLER": name} | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -156,6 +158,41 @@ def test_queues_and_the_schedule_run_out_of_the_archive(invoke: Callable[[str, A
     assert invoke("app.provision", _queue(json.dumps(command))) is None
     assert invoke("app.status", _queue('{"signer":"somebody","text":"{}","signature":"AAAA"}')) is None
     assert invoke("app.sweep", _schedule()) is None
+
+
+def test_a_traced_function_tells_xray_of_the_request_by_its_id(
+    invoke: Callable[..., Any], aws: Aws, tmp_path: Path
+) -> None:
+    """The SDK comes as it does on AWS, in a layer of its own; the daemon is a socket that listens."""
+    for name in ("aws_xray_sdk", "wrapt"):
+        (tmp_path / name).symlink_to(Path(str(importlib.util.find_spec(name).origin)).parent)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(1)
+        traced = {
+            "BERTH_TRACING": "yes",
+            "LAMBDA_TASK_ROOT": "/var/task",
+            "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{daemon.getsockname()[1]}",
+            "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        }
+        answer = invoke("app.app", _rest("/auth/guest", "POST"), layer=tmp_path, **traced)
+        told = [json.loads(text.partition("\n")[2]) for text in _heard(daemon)]
+
+    [function] = [each for each in told if each["name"].startswith("## ")]
+    assert function["annotations"]["trace"] == answer["headers"]["X-Request-Id"]
+    below = [each for each in told if each["parent_id"] == function["id"]]
+    assert ("dynamodb", "UpdateItem") in [(each["name"], each["aws"]["operation"]) for each in below]
+    assert answer["body"] not in json.dumps(told)
+    assert json.loads(answer["body"])["token"] not in json.dumps(told)
+
+
+def _heard(daemon: socket.socket) -> Iterator[str]:
+    """What has been sent, until nothing more comes for a second."""
+    while True:
+        try:
+            yield daemon.recv(2**16).decode()
+        except TimeoutError:
+            return
 
 
 def test_bytecode_is_used_where_the_package_has_it(package: Package, tmp_path: Path) -> None:

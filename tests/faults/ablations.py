@@ -5,7 +5,7 @@ A mechanism that can be taken away unnoticed is not tested. Each is taken away b
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -91,7 +91,7 @@ class RandomNames(SimEngine):
 
     def create(self, profile: Any) -> str:
         name = f"{profile.name}-{self.wire.calls}"
-        return super().create(type(profile)(name, profile.container, profile.host_config, profile.network))
+        return super().create(replace(profile, name=name))
 
     def find(self, name: str) -> EngineContainer | None:
         super().find(name)

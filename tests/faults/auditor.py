@@ -12,7 +12,9 @@ from chalicelib.contract.statuses import FOLLOWS, LIVE, Status
 from chalicelib.domain import catalogue
 from chalicelib.domain.container import Container
 from chalicelib.domain.items import frame_body
+from infra.hostagent.pool import BLANK_MB
 from infra.hostagent.ports import EngineContainer
+from tests.faults.doors import NETWORKS_READY, WARM_MEMORY_MB
 
 if TYPE_CHECKING:
     from tests.faults.host import SimHost
@@ -99,7 +101,7 @@ class Auditor:
         """After every call that was done."""
         if call.startswith("containers."):
             self._records()
-        elif call in ("engine.create", "engine.start", "engine.remove"):
+        elif call in ("engine.create", "engine.start", "engine.remove", "engine.rename"):
             self._engines()
 
     def check(self) -> None:
@@ -157,16 +159,23 @@ class Auditor:
         return None
 
     def engine_containers(self) -> "list[tuple[SimHost, EngineContainer]]":
-        """What exists on every host that lives."""
+        """What exists on every host that lives and is somebody's."""
         return [
             (host, container)
             for host in self._world.hosts.values()
             if not host.weather.dead
             for _, container in host.engine.rows.values()
+            if not container.unclaimed
         ]
 
     def _engines(self) -> None:
-        """I2: one engine container per container over all hosts; two only for a while, behind a partition."""
+        """I2: one engine container per container over all hosts; two only for a while, behind a partition.
+
+        I17: nothing runs whose disk has no limit.
+        """
+        for host, container in self.engine_containers():
+            if container.running and container.engine_id not in host.disk.limits:
+                self.find("I17", f"{container.container_id} runs on {host.id} without a limit to its disk")
         counts = Counter(container.container_id for _, container in self.engine_containers())
         now = self._world.scheduler.now
         for container_id in [known for known in self._doubles if counts[known] < 2]:
@@ -295,6 +304,18 @@ class Auditor:
                 found.append(("I4", f"{record.id} should have {record.resources.memory_mb} MiB, but has {granted}"))
         return found
 
+    def _holders(self, host: "SimHost") -> list[tuple[str, str]]:
+        """Nobody shares a network namespace with another, and none is kept for nobody."""
+        shared = [container.holder for _, container in host.engine.rows.values() if container.holder is not None]
+        found = [("I15", f"{host.id} has given {each} twice") for each in set(shared) if shared.count(each) > 1]
+        blanks = [container for _, container in host.engine.rows.values() if container.unclaimed]
+        if host.up and len(blanks) * BLANK_MB > WARM_MEMORY_MB:
+            found.append(("I17", f"{host.id} keeps {len(blanks)} containers for nobody"))
+        spare = host.engine.holders.keys() - set(shared)
+        if host.up and len(spare) > NETWORKS_READY:
+            found.append(("I17", f"{host.id} keeps {len(spare)} holders for nobody"))
+        return found
+
     def _bounds(self) -> list[tuple[str, str]]:
         """I5's other half, and I17: reservations are those of records, and nothing waits for ever."""
         found: list[tuple[str, str]] = []
@@ -310,4 +331,5 @@ class Auditor:
             used = {profile.name for profile, _ in host.engine.rows.values()}
             if host.up and (left := set(host.files.names()) - used):
                 found.append(("I17", f"{host.id} keeps files of {min(left)}"))
+            found += self._holders(host)
         return found

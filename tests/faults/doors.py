@@ -5,7 +5,7 @@ A dead process gets nothing done any more: the first thing a door does is to loo
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -19,12 +19,14 @@ from chalicelib.domain.errors import Busy, ConnectionGone, ConnectionStuck
 from chalicelib.domain.host import Host
 from infra.hostagent.intents import Intent, Outgoing, Step
 from infra.hostagent.journal import Journal, Telling
+from infra.hostagent.namespaces import Holder
 from infra.hostagent.outbox import QueueUnavailable
-from infra.hostagent.ports import EngineContainer, EngineDown, EngineFacts, EngineSignal
+from infra.hostagent.ports import EngineContainer, EngineDown, EngineFacts, EngineImage, EngineSignal, Ran
 from infra.hostagent.profile import Limits
 from tests.builders import NOW
 from tests.fakes.engine import FakeEngine
 from tests.fakes.fifo import FifoQueue, ReceiptRefused
+from tests.fakes.namespaces import FakeNamespaces
 from tests.fakes.world import CONTROL_KEY
 from tests.faults.faults import Fault, Plan
 from tests.faults.scheduler import Killed, Scheduler, SimRuntime
@@ -296,11 +298,23 @@ class SimEngine(FakeEngine):
     def images(self) -> list[str]:
         return sorted(self.present)
 
-    def has_image(self, reference: str) -> bool:
-        return self._through("has_image", lambda: super(SimEngine, self).has_image(reference))
+    def image(self, reference: str) -> EngineImage | None:
+        return self._through("image", lambda: super(SimEngine, self).image(reference))
 
     def create(self, profile: Any) -> str:
         return self._through("create", lambda: super(SimEngine, self).create(profile))
+
+    def rename(self, engine_id: str, name: str) -> None:
+        self._through("rename", lambda: super(SimEngine, self).rename(engine_id, name))
+
+    def discard(self, name: str) -> None:
+        def act() -> None:
+            for profile, container in self.rows.values():
+                if profile.name == name and not self.down and not container.blank:
+                    self.vetted(container)
+            super(SimEngine, self).discard(name)
+
+        self._through("discard", act)
 
     def start(self, engine_id: str) -> None:
         self._through("start", lambda: super(SimEngine, self).start(engine_id))
@@ -311,8 +325,10 @@ class SimEngine(FakeEngine):
     def resize(self, engine_id: str, limits: Limits) -> None:
         self._through("resize", lambda: super(SimEngine, self).resize(engine_id, limits))
 
-    def answers(self, engine_id: str) -> bool:
-        return self._through("answers", lambda: super(SimEngine, self).answers(engine_id))
+    def run(
+        self, engine_id: str, command: Sequence[str], user: str, environment: Mapping[str, str], seconds: float
+    ) -> Ran:
+        return self._through("run", lambda: super(SimEngine, self).run(engine_id, command, user, environment, seconds))
 
     def find(self, name: str) -> EngineContainer | None:
         return self._through("find", lambda: super(SimEngine, self).find(name))
@@ -331,6 +347,37 @@ class SimEngine(FakeEngine):
 
     def signals(self, host_id: str) -> Iterator[EngineSignal]:
         return iter(())
+
+
+NETWORKS_READY = 2
+"""Holders that each host keeps ready."""
+WARM_MEMORY_MB = 96
+"""What each host may use for containers started ahead."""
+
+
+@dataclass
+class SimNamespaces(FakeNamespaces):
+    """The namespaces of an engine in memory behind the same door."""
+
+    wire: Wire = field(kw_only=True)
+
+    def _through(self, name: str, act: Callable[[], Answer]) -> Answer:
+        return self.wire.call(f"namespaces.{name}", act, lambda: EngineDown(name))
+
+    def make(self) -> str:
+        return self._through("make", super().make)
+
+    def all(self) -> list[Holder]:
+        return self._through("all", super().all)
+
+    def mend(self, holder: str) -> None:
+        self._through("mend", lambda: super(SimNamespaces, self).mend(holder))
+
+    def remove(self, holder: str) -> None:
+        self._through("remove", lambda: super(SimNamespaces, self).remove(holder))
+
+    def name(self, engine_id: str, hostname: str) -> None:
+        self._through("name", lambda: super(SimNamespaces, self).name(engine_id, hostname))
 
 
 class SimSockets:

@@ -16,13 +16,16 @@ from infra.hostagent.failures import TimedOut
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
+from infra.hostagent.networks import PreparedNetworks
 from infra.hostagent.outbox import Outbox, QueueUnavailable
+from infra.hostagent.pool import PoolPlace, WarmPool
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused
 from tests.builders import a_report
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.fifo import FifoQueue
 from tests.fakes.files import MemoryFiles
 from tests.fakes.world import HOST_KEY
-from tests.faults.doors import LONG, SimEngine, SimJournal, SimSink, Wire
+from tests.faults.doors import LONG, NETWORKS_READY, WARM_MEMORY_MB, SimEngine, SimJournal, SimNamespaces, SimSink, Wire
 from tests.faults.scheduler import Process, SimFlag, SimRuntime
 
 PRESENT, REMOTE, NOWHERE = "debian:bookworm", "alpine:3.22", "nobody/nothing:1"
@@ -52,7 +55,8 @@ class SimImages:
         self._wire = wire
 
     def find(self, spec: ContainerSpec) -> str | None:
-        return spec.image if self._engine.has_image(spec.image) else None
+        found = self._engine.image(spec.image)
+        return found.id if found else None
 
     def wait(self, spec: ContainerSpec, deadline: float, tell: Tell, check: Callable[[], None]) -> str:
         image = spec.image
@@ -102,7 +106,9 @@ class SimHost:
         self.engine = self.parts.engine(
             present={PRESENT}, remote={PRESENT, REMOTE}, now=lambda: scheduler.now, wire=self.wire
         )
+        self.namespaces = SimNamespaces(self.engine, wire=self.wire)
         self.files = MemoryFiles()
+        self.disk = MemoryDisk()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self.process = Process(f"{self.id}.0", alive=False)
         self.processes: list[Process] = []
@@ -150,6 +156,7 @@ class SimHost:
         self.weather.dead = True
         self.kill()
         self.engine.rows.clear()
+        self.engine.holders.clear()
         self.files.rows.clear()
 
     def close(self) -> None:
@@ -176,7 +183,10 @@ class SimAgent:
         journal = host.journal(runtime)
         sink = SimSink(host.wire, host.events, lambda: host.weather.mute)
         self._outbox = Outbox(journal, sink, host.id, HOST_KEY)
-        means = Means(host.engine, journal, runtime, self._woken.set, host.files)
+        networks = PreparedNetworks(host.namespaces, runtime, NETWORKS_READY)
+        place = PoolPlace(host.id, "network", 2, WARM_MEMORY_MB, popular=1)
+        pool = WarmPool(host.engine, host.files, host.disk, networks, runtime, place)
+        means = Means(host.engine, journal, runtime, self._woken.set, host.files, host.disk, networks, pool=pool)
         creation = Creation(means, SimImages(host.engine, runtime, host.wire), self._place())
         policy = Policy(host.id, host.max_containers, draining, GRACE_SECONDS)
         self.keeper = host.parts.keeper(means, creation, policy)
@@ -323,4 +333,4 @@ def ended_behind_the_back(host: SimHost, engine_id: str, exit_code: int = 1) -> 
     """A container's main process ends."""
     if engine_id in host.engine.rows:
         profile, container = host.engine.rows[engine_id]
-        host.engine.rows[engine_id] = (profile, replace(container, running=False, exit_code=exit_code))
+        host.engine.rows[engine_id] = (profile, replace(container, running=False, exit_code=exit_code, attachment=None))

@@ -220,6 +220,10 @@ class SimRuntime:
     def monotonic(self) -> float:
         return self._scheduler.now
 
+    def token(self) -> str:
+        """By the moment: one process makes one thing at a time."""
+        return f"{int(self._scheduler.now * 1e6):012x}"
+
     def lock(self) -> SimSemaphore:
         return SimSemaphore(self._scheduler, 1)
 

@@ -305,6 +305,7 @@ class Story:
         self.world.engine_up_since[host.id] = self.world.scheduler.now
 
     def _engine_restart(self, host: SimHost) -> None:
+        host.engine.holders.update(dict.fromkeys(host.engine.holders, False))
         for engine_id in list(host.engine.rows):
             ended_behind_the_back(host, engine_id, 137)
 

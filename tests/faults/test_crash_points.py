@@ -35,7 +35,7 @@ def test_the_calls_of_a_flow_are_the_ones_it_is_known_to_make() -> None:
     calls = set(run_plain(create).calls)
 
     assert {"containers.create", "commands.send", "containers.place", "agent.create", "engine.create"} <= calls
-    assert {"engine.start", "engine.answers", "outbox.send", "containers.apply", "sockets.send"} <= calls
+    assert {"engine.start", "engine.run", "outbox.send", "containers.apply", "sockets.send"} <= calls
 
 
 def test_a_case_replays_exactly() -> None:

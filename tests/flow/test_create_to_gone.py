@@ -118,7 +118,7 @@ def test_fifty_at_once_against_a_limit_of_five_give_five(user: User) -> None:
 
     def create(_number: int) -> int:
         barrier.wait()
-        return user.http.post("/containers", json={"image": "debian", "memory_mb": 256}).status_code
+        return user.http.post("/containers", json={"image": "debian", "memory_mb": 256, "role": "barebone"}).status_code
 
     with ThreadPoolExecutor(50) as pool:
         answers = Counter(pool.map(create, range(50)))
@@ -133,7 +133,7 @@ def test_fifty_at_once_with_one_name_give_one(new_user: Callable[..., User]) -> 
 
     def create(_number: int) -> int:
         barrier.wait()
-        body = {"image": "debian", "memory_mb": 256, "name": "one"}
+        body = {"image": "debian", "memory_mb": 256, "name": "one", "role": "barebone"}
         return user.http.post("/containers", json=body).status_code
 
     with ThreadPoolExecutor(50) as pool:
@@ -144,7 +144,7 @@ def test_fifty_at_once_with_one_name_give_one(new_user: Callable[..., User]) -> 
 
 def test_a_retried_post_with_a_key_gives_one_container(user: User) -> None:
     headers = {"Idempotency-Key": "once"}
-    body = {"image": "debian", "memory_mb": 256}
+    body = {"image": "debian", "memory_mb": 256, "role": "barebone"}
 
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: user.http.post("/containers", json=body, headers=headers), range(10)))

@@ -74,7 +74,7 @@ def on_engine(engine: Engine, container_ids: list[str]) -> list[str]:
 def create(user: User) -> str:
     """As a client does whose connection breaks: again, with the same key, until it is answered."""
     key = f"key-{random.random()}"
-    body = {"image": "debian", "memory_mb": 256, "cpu_shares": 250, "disk_mb": 1024}
+    body = {"image": "debian", "memory_mb": 256, "cpu_shares": 250, "disk_mb": 1024, "role": "barebone"}
     while True:
         answer = user.http.post("/containers", json=body, headers={"Idempotency-Key": key})
         if answer.status_code == 202:

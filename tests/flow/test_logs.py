@@ -67,7 +67,7 @@ def live(user: User) -> tuple[str, str, str]:
     """A container's whole life; its id, and the ids of the requests that made and ended it."""
     with user.subscribe() as socket:
         socket.send("nonsense")
-        created = user.http.post("/containers", json={"image": "debian", "memory_mb": 256})
+        created = user.http.post("/containers", json={"image": "debian", "memory_mb": 256, "role": "barebone"})
         container_id = created.json()["id"]
         assert user.until(container_id, "running", "error")["status"] == "running"
         user.http.post(f"/containers/{container_id}/restart")

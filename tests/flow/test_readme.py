@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from infra.local.berth import Berth
 from tests.aws import ROOT
 from tests.flow.conftest import User
@@ -24,6 +26,7 @@ def environment(user: User) -> dict[str, str]:
     return os.environ | {"BERTH_TOKEN": user.token, "NO_PROXY": "127.0.0.1"}
 
 
+@pytest.mark.usefixtures("shell")
 def test_the_python_client_creates_waits_and_deletes(user: User) -> None:
     [script] = [each for each in examples("python", user.berth) if "httpx" in each]
 
@@ -31,7 +34,7 @@ def test_the_python_client_creates_waits_and_deletes(user: User) -> None:
         [sys.executable, "-c", script], env=environment(user), capture_output=True, text=True, check=False
     )
 
-    assert done.stdout.split()[1:] == ["running", "None"], done.stderr
+    assert done.stdout.split()[1:] == ["running", "None", "0", "Linux", "root"], done.stderr
     assert user.http.get("/containers").json()["count"] == 0
 
 

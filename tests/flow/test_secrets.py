@@ -198,6 +198,7 @@ def live_with_secrets(run: Run) -> None:
     body = {
         "image": "debian",
         "memory_mb": 256,
+        "role": "barebone",
         "name": new("the name", kept=True),
         "environment": {"API_KEY": new("a variable", kept=True)},
         "labels": {"owner": new("a label", kept=True)},
@@ -213,6 +214,13 @@ def live_with_secrets(run: Run) -> None:
     assert run.victim.until(container_id, "running", "error")["status"] == "running"
     assert run.victim.until(failing.json()["id"], "running", "error")["status"] == "error"
     run.ask("GET", f"/containers/{failing.json()['id']}")
+    command = {"command": f"echo {new('a command')} $WORD", "env": {"WORD": new("a variable of a command")}}
+    for more in ({}, {"workdir": f"/{new('a working directory')}"}, {"user": new("a user of a command")}):
+        run.ask("POST", f"/containers/{container_id}/exec", json=command | more)
+    slow = {"command": f"echo {new('what a slow command prints')}; sleep 50", "timeout_seconds": 1}
+    timed_out = run.ask("POST", f"/containers/{container_id}/exec", json=slow)
+    assert timed_out.status_code == 504
+    run.answers.pop()
     run.ask("GET", f"/containers/{container_id}/events")
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("POST", "/stop")):
         answer = run.other.http.request(method, f"/containers/{container_id}{path}")

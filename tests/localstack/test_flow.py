@@ -56,7 +56,9 @@ def test_from_post_to_gone(application: Application, host: LocalHost) -> None:
     token = operator(application, "create-user", "--tier", "pro")["token"]
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=application.url, headers=headers, timeout=60, trust_env=False) as api:
-        created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256, "name": "there"})
+        created = api.post(
+            "/containers", json={"image": "debian:bookworm", "memory_mb": 256, "name": "there", "role": "barebone"}
+        )
         assert created.status_code == 202, created.text
         path = f"/containers/{created.json()['id']}"
 
@@ -113,7 +115,7 @@ def test_frames_of_a_life_come_over_our_gateway(application: Application, host: 
         connect(socket_url, additional_headers=headers, proxy=None, open_timeout=60) as socket,
     ):
         assert _frame(socket)["type"] == "list"
-        created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256})
+        created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256, "role": "barebone"})
         assert created.status_code == 202, created.text
         heard = [_frame(socket)]
         while heard[-1]["type"] != "updated":

@@ -22,6 +22,7 @@ class Offer:
     disk_mb: int
     max_containers: int
     images: set[str]
+    disk_limited: bool = True
     engine_up: bool = True
     draining: bool = False
 
@@ -48,11 +49,13 @@ class HostRow:
     __slots__ = ("draining", "failed_at", "group", "id", "received_at", "report", "reserved", "view")
 
     takes = Host.takes
+    runs = Host.runs
     placeable = Host.placeable
     silent = Host.silent
     failing = Host.failing
     room_for = Host.room_for
     fullness = Host.fullness
+    disk_limited = Host.disk_limited
 
     def __init__(self, host_id: str, group: int, offer: Offer, now: datetime) -> None:
         self.id = host_id

@@ -13,7 +13,7 @@ engine() {
     echo "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian $VERSION_CODENAME stable" \
         > /etc/apt/sources.list.d/docker.list
     apt-get update -q
-    apt-get install -qy --no-install-recommends docker-ce docker-ce-cli containerd.io iptables xfsprogs
+    apt-get install -qy --no-install-recommends docker-ce docker-ce-cli containerd.io crun iptables nftables xfsprogs
 }
 
 # The second disk, for images and containers: xfs, since its project quotas bound what a container may write.

@@ -26,6 +26,7 @@ _OURS = (
     "infra/aws/__init__.py",
     "infra/aws/hosts",
     "infra/hostagent",
+    "infra/images",
 )
 
 
