@@ -1,87 +1,159 @@
-"""`make bench`: measures, shows a table, and writes `docs/benchmarks.md`; no test depends on a figure of it."""
+"""`make bench`: measures part by part, shows tables, and writes `docs/benchmarks.md`; no test depends on a figure of it.
+
+Each part is kept in `.berth/bench`, so that one may be run again by itself; the page is made of all that are kept.
+"""
 
 import argparse
+import json
 import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.aws import ROOT, moto_server
-from tests.bench.coldstart import SERVICES, Row, Sizes, measure, packaged
+from infra.ground.engine import Engine, engine_at
+from infra.ground.images import BaseImages
+from tests.aws import ROOT
+from tests.bench import coldstart, fanout, memory, page, rates, starts, warm
+from tests.bench.lives import client
+from tests.bench.measures import Measure, Part, part_of
+from tests.bench.raw import RawEngine
+from tests.bench.series import median, p95, paired
+from tests.bench.stack import stack
+from tests.engines import CACHE, say
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+KEPT = ROOT / ".berth" / "bench"
+
+Tick = Callable[[], None]
+Found = tuple[list[Measure], dict[str, Any]]
+
+
+def cold_starts(_engine: Engine, rounds: int, tick: Tick) -> Found:
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = coldstart.packaged(Path(folder))
+        found = coldstart.measure(Path(folder), rounds, tick)
+    return found, {
+        "code": f"{sizes.task:.2f} MiB",
+        "layer": f"{sizes.layer:.2f} MiB",
+        "unpacked": f"{sizes.unpacked:.1f} MiB, bytecode included",
+    }
+
+
+def cold(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack") as running:
+        played = starts.play(running, RawEngine(engine.url), rounds, tick)
+    run = median([life.run for life in played.raw])
+    return starts.measures_of(played, "cold", 0.75), {"docker run -d alone": f"{run * 1000:.0f} ms"}
+
+
+def warm_starts(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack", *warm.OPTIONS) as running:
+        played = starts.play(running, RawEngine(engine.url), rounds, tick, warm.Blanks(engine))
+    return starts.measures_of(played, "warm", 0.20), {}
+
+
+def stages(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack", noted=True) as running, client(running) as user:
+        lives = []
+        for number in range(rounds + 1):
+            lives.append(user.live())
+            if number:
+                tick()
+        return starts.stages_of(lives[1:], running.ask("calls")), {}
+
+
+def many(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack") as running:
+        return rates.measure(running, RawEngine(engine.url), rounds, tick), {}
+
+
+def crowd(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack") as running:
+        return fanout.measure(running, rounds, tick), {}
+
+
+def sizes(engine: Engine, _rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack") as running:
+        found = memory.measure(running)
+    tick()
+    return found, {}
+
+
+PARTS: dict[str, tuple[Callable[[Engine, int, Tick], Found], int]] = {
+    "starts": (cold, 1),
+    "warm": (warm_starts, 1),
+    "stages": (stages, 1),
+    "rates": (many, len(rates.AT_ONCE)),
+    "fanout": (crowd, len(fanout.SUBSCRIBERS)),
+    "memory": (sizes, 0),
+    "coldstart": (cold_starts, len(coldstart.SERVICES) + 1),
+}
+"""What is run for each part, and steps in a round of it."""
 
 
 def main() -> int:
-    """0 when every goal was met, 1 when one was missed; the page says by how much."""
+    """0 when every goal of what was run is met, 1 when one was missed; the page says by how much."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Berth's benchmarks.")
     parser.add_argument("--rounds", type=int, default=25, help="interleaved rounds (default 25)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
     parsed = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory() as folder, moto_server(Path(folder) / "moto.log") as server:
-        with console.status("packaging the application"):
-            sizes = packaged(Path(folder))
-        bar = Progress(
-            TextColumn("cold starts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-        )
-        with bar:
-            task = bar.add_task("cold starts", total=parsed.rounds * (len(SERVICES) + 1))
-            rows = measure(Path(folder), server.with_stack(), parsed.rounds, lambda: bar.advance(task))
-    _show(console, rows, sizes)
-    PAGE.write_text(_page(rows, sizes, parsed.rounds))
-    return 1 if any(row.missed for row in rows) else 0
+    run = [_run(console, name, parsed.rounds) for name in parsed.parts.split(",")]
+    page.write(PAGE, _kept())
+    return 1 if any(measure.missed for part in run for measure in part.measures) else 0
 
 
-def _show(console: Console, rows: list[Row], sizes: Sizes) -> None:
-    table = Table(title="Cold starts, out of the packaged archives", title_justify="left")
-    for column in ("function", "median", "p95", "of the floor", "goal", ""):
-        table.add_column(column, justify="left" if column == "function" else "right")
-    for row in rows:
-        goal = f"≤ {row.goal:.2f} ×" if row.goal else ""
-        met = "" if row.goal is None else "[red]missed[/]" if row.missed else "[green]met[/]"
-        table.add_row(row.function, _ms(row.median), _ms(row.p95), f"{row.ratio:.2f} ×", goal, met)
-    console.print(table)
-    console.print(f"code {sizes.task:.2f} MiB, layer {sizes.layer:.2f} MiB, unpacked {sizes.unpacked:.1f} MiB")
+def _run(console: Console, name: str, rounds: int) -> Part:
+    measure, steps = PARTS[name]
+    with engine_at(KEPT / "engine", say, private=os.geteuid() == 0) as engine:
+        with closing(engine.client()) as api:
+            BaseImages(api, CACHE, say).ensure_bookworm()
+        with _bar(console, name, steps * rounds or 1) as tick:
+            found, facts = measure(engine, rounds, tick)
+    part = Part(name, f"{datetime.now(UTC):%Y-%m-%d}", _machine(engine), os.getloadavg()[1], found, facts)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / f"{name}.json").write_text(json.dumps(part.kept(), indent=1))
+    _show(console, part)
+    return part
 
 
-def _page(rows: list[Row], sizes: Sizes, rounds: int) -> str:
-    day = datetime.now(UTC).date().isoformat()
+def _kept() -> list[Part]:
+    files = [KEPT / f"{name}.json" for name in PARTS]
+    return [part_of(json.loads(file.read_text())) for file in files if file.exists()]
+
+
+def _machine(engine: Engine) -> str:
     kernel = ".".join(platform.release().split(".")[:2])
-    machine = f"{os.cpu_count()} cores, {platform.system()} {kernel}, Python {platform.python_version()}"
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Written by `make bench` on {day}: {machine}, load {os.getloadavg()[0]:.1f} when it ended. Compare ratios, not",
-        "seconds: each ratio is the median of rounds in which both were measured side by side.",
-        "",
-        "## Cold start and size",
-        "",
-        f"A new process with the packaged archives and what Lambda has, and nothing else; {rounds} rounds. The floor imports",
-        "chalice and boto3 and makes one client. A function imports the application and makes the services of its handler,",
-        "which asks where its queues are (answered by moto on this machine).",
-        "",
-        "| function | median | p95 | of the floor | goal |",
-        "|---|---|---|---|---|",
-        *(_line(row) for row in rows),
-        "",
-        f"Code {sizes.task:.2f} MiB, layer {sizes.layer:.2f} MiB, unpacked {sizes.unpacked:.1f} MiB, bytecode included.",
-    ]
-    return "\n".join(lines) + "\n"
+    return f"{os.cpu_count()} cores, {platform.system()} {kernel}, Docker {engine.version}, Python {platform.python_version()}"
 
 
-def _line(row: Row) -> str:
-    goal = "" if row.goal is None else f"≤ {row.goal:.2f} × {'**missed**' if row.missed else 'met'}"
-    return f"| {row.function} | {_ms(row.median)} | {_ms(row.p95)} | {row.ratio:.2f} × | {goal} |"
+@contextmanager
+def _bar(console: Console, name: str, total: int) -> Iterator[Tick]:
+    bar = Progress(TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console)
+    with bar:
+        task = bar.add_task(name, total=total)
+        yield lambda: bar.advance(task)
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
+def _show(console: Console, part: Part) -> None:
+    table = Table(title=page.HEADINGS[part.name][0], title_justify="left")
+    for column in ("", "median", "p95", "beside it", "ratio", "goal"):
+        table.add_column(column, justify="left" if not column else "right")
+    for each in part.measures:
+        beside = page.amount(median(each.raw), each.unit) if each.raw else ""
+        ratio = f"{paired(each.ours, each.raw).middle:.2f} ×" if each.raw else ""
+        figures = (page.amount(median(each.ours), each.unit), page.amount(p95(each.ours), each.unit))
+        table.add_row(each.name, *figures, beside, ratio, page.goal_of(each))
+    console.print(table)
 
 
 if __name__ == "__main__":

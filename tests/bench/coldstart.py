@@ -1,10 +1,11 @@
-"""Cold starts and sizes: the packaged archives come in, rows of seconds and ratios to the floor go out.
+"""Cold starts and sizes: the packaged archives come in, seconds of every function beside the floor's go out.
 
 The floor is what any Chalice function with one client pays: `import chalice, boto3` and the client. Each measure is a
-process of its own with what Lambda has and nothing else; rounds are interleaved, so that a busy moment hits all alike.
+process of its own with what Lambda has and nothing else: also the environment that every stage gives its functions, and
+the handler's name. Rounds are interleaved, so that a busy moment hits all alike.
 """
 
-import statistics
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,19 +15,21 @@ from pathlib import Path
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.aws.package import ARCHIVES, package
 from tests.archives import unpack
-from tests.aws import REGION, Aws
+from tests.aws import REGION, ROOT
+from tests.bench.measures import Goal, Measure
 
+NOBODY = "http://127.0.0.1:9"
 FLOOR = "import chalice.app, boto3; boto3.client('dynamodb', region_name='eu-west-1')"
 SERVICES = {
-    "api_handler": "api",
-    "websocket_connect": "doorkeeper",
-    "websocket_message": "subscriptions",
-    "websocket_disconnect": "subscriptions",
-    "provision": "provisioning",
-    "status": "status_writer",
-    "sweep": "sweep",
+    "api_handler": ("app.app", "api"),
+    "websocket_connect": ("app.connect", "doorkeeper"),
+    "websocket_message": ("app.message", "subscriptions"),
+    "websocket_disconnect": ("app.disconnect", "subscriptions"),
+    "provision": ("app.provision", "provisioning"),
+    "status": ("app.status", "status_writer"),
+    "sweep": ("app.sweep", "sweep"),
 }
-"""What each function makes before its first answer."""
+"""What each function's handler is called, and what it makes before its first answer."""
 
 GOALS = {"api_handler": 1.35, "websocket_connect": 1.35, "websocket_message": 1.35, "websocket_disconnect": 1.35}
 
@@ -37,21 +40,6 @@ began = time.perf_counter()
 exec(sys.argv[4])
 print(time.perf_counter() - began)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One function: seconds, the median ratio of its rounds to the floor's, and the goal where there is one."""
-
-    function: str
-    median: float
-    p95: float
-    ratio: float
-    goal: float | None
-
-    @property
-    def missed(self) -> bool:
-        return self.goal is not None and self.ratio > self.goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +60,29 @@ def packaged(folder: Path) -> Sizes:
     return Sizes(*zipped, sum(each.stat().st_size for each in files) / 2**20)
 
 
-def measure(folder: Path, aws: Aws, rounds: int, tick: Callable[[], None]) -> list[Row]:
-    """Every function and the floor once per round; `tick` is told of each process that ended.
-
-    `aws` answers what a function asks while it makes its services: where its queues are.
-    """
-    environment = _environment(aws)
+def measure(folder: Path, rounds: int, tick: Callable[[], None]) -> list[Measure]:
+    """Every function and the floor once per round; `tick` is told of each process that ended."""
+    environment = _environment()
     times: dict[str, list[float]] = {"floor": [], **{name: [] for name in SERVICES}}
     for _ in range(rounds):
         for name, seconds in times.items():
-            made = FLOOR if name == "floor" else f"import app; app.wiring.{SERVICES[name]}()"
-            seconds.append(_seconds(folder, environment, made))
+            handler, program = _began(name)
+            seconds.append(_seconds(folder, environment | handler, program))
             tick()
-    return [_row(name, seconds, times["floor"]) for name, seconds in times.items()]
+    floor = times.pop("floor")
+    measures = [Measure("the floor", "s", floor)]
+    for name, seconds in times.items():
+        goal = Goal("ratio", GOALS[name]) if name in GOALS else None
+        measures.append(Measure(name, "s", seconds, floor, goal, "the floor"))
+    return measures
 
 
-def _row(name: str, seconds: list[float], floor: list[float]) -> Row:
-    ratios = [mine / theirs for mine, theirs in zip(seconds, floor, strict=True)]
-    p95 = sorted(seconds)[min(len(seconds) - 1, round(0.95 * len(seconds)))]
-    return Row(name, statistics.median(seconds), p95, statistics.median(ratios), GOALS.get(name))
+def _began(name: str) -> tuple[dict[str, str], str]:
+    """What a process is told and what it does."""
+    if name == "floor":
+        return {}, FLOOR
+    handler, service = SERVICES[name]
+    return {"_HANDLER": handler}, f"import app; app.wiring.{service}()"
 
 
 def _seconds(folder: Path, environment: dict[str, str], program: str) -> float:
@@ -106,16 +98,18 @@ def _seconds(folder: Path, environment: dict[str, str], program: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def _environment(aws: Aws) -> dict[str, str]:
+def _environment() -> dict[str, str]:
+    """Nobody answers at the endpoint: nothing is asked so early."""
     key = new_private_key()
-    return {
+    every_stage = json.loads((ROOT / ".chalice/config.json").read_text())["environment_variables"]
+    return every_stage | {
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "BERTH_PREFIX": aws.prefix,
-        "BERTH_SOCKETS_ENDPOINT": f"{aws.endpoint}/api",
+        "AWS_ENDPOINT_URL": NOBODY,
+        "BERTH_PREFIX": "berth-bench",
+        "BERTH_SOCKETS_ENDPOINT": f"{NOBODY}/api",
         "BERTH_CONTROL_PRIVATE_KEY": key,
         "BERTH_CONTROL_PUBLIC_KEY": public_key_of(key),
     }
