@@ -10,7 +10,7 @@ HOSTS ?= 1
 CLOUD ?= local
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
-WHOLE := tests/faults tests/local tests/docker tests/limits tests/flow tests/chaos tests/figures tests/deploy tests/localstack
+WHOLE := tests/faults tests/local tests/docker tests/limits tests/escape tests/flow tests/chaos tests/figures tests/deploy tests/localstack
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -64,6 +64,9 @@ machines: $(STAMP) ## The models with other examples than every run's (SEED=1, P
 	@HYPOTHESIS_PROFILE=$(or $(PROFILE),random) $(PY) -m pytest tests/machines tests/security \
 		$(if $(SEED),--hypothesis-seed=$(SEED)) $(ARGS)
 
+escape: setup ## Hostile programs against every wall, inside containers of a real agent: a table of what held
+	@$(PY) -m pytest -q tests/limits tests/escape $(ARGS)
+
 placement: $(STAMP) ## A million containers on 10,000 hosts, simulated: table and plot of docs/placement.md
 	@$(PY) -m tests.placement
 
@@ -76,7 +79,7 @@ crashpoints: $(STAMP) ## Every call of every flow with every fault
 ablate: $(STAMP) ## Each mechanism taken away in turn: the suite must notice
 	@$(PY) -m tests.faults ablate
 
-bench: $(STAMP) ## Benchmarks, written to docs/benchmarks.md (ARGS="--rounds 25")
+bench: setup ## Benchmarks beside the raw engine, written to docs/benchmarks.md (ARGS="--parts starts,rates --rounds 25")
 	@$(PY) -m tests.bench $(ARGS)
 
 check: $(STAMP) ## The one gate: format, lint, types, import rules, API documents, packages
@@ -85,6 +88,7 @@ check: $(STAMP) ## The one gate: format, lint, types, import rules, API document
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m infra.apidocs --check
+	@$(PY) -m infra.images --check
 	@$(PY) -m infra.supply
 
 capacity: $(STAMP) ## Write docs/capacity.md from the counts
@@ -95,6 +99,9 @@ apidocs: $(STAMP) ## Write the published API documents from the code
 
 test-localstack: setup ## The store, queue and flow suites on LocalStack, the functions running as its Lambdas
 	@RACES=1 $(PY) -m pytest tests/localstack $(ARGS)
+
+images: $(STAMP) ## Write docs/images from the recipes
+	@$(PY) -m infra.images
 
 deploy: $(STAMP) ## Deploy or update a stage on AWS and look at it (STAGE=dev)
 	@$(PY) -m infra.aws.deploy up --stage $(STAGE) $(ARGS)
