@@ -14,7 +14,7 @@ from docker.utils import version_lt
 from infra.hostagent.docker_client import CALL_SECONDS
 from infra.hostagent.docker_client import connect as _connect
 from infra.hostagent.docker_client import our_errors as _ours
-from infra.hostagent.docker_exec import follow
+from infra.hostagent.docker_exec import follow, hang_up
 from infra.hostagent.docker_pull import PullConnection
 from infra.hostagent.docker_run import run_inside
 from infra.hostagent.kill import kill_tree
@@ -266,7 +266,7 @@ class DockerEngine:
                     return Exited(-1, left=True)
                 return self._exited(exec_id, said.decode(errors="replace"))
             finally:
-                stream.close()
+                hang_up(stream)
 
     def _exited(self, exec_id: str, said: str) -> Exited:
         found = self._settled(exec_id, lambda found: found["ExitCode"] is not None)

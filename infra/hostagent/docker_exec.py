@@ -4,6 +4,7 @@ Before each piece the engine says in eight bytes which output it is of and how l
 as fast as pieces are taken, so a program that prints without end waits for its reader.
 """
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -31,6 +32,16 @@ def follow(stream: Any, take: Take, over: Callable[[], bool]) -> bool:
                 return True
             pieces.feed(chunk)
     return False
+
+
+def hang_up(stream: Any) -> None:
+    """Tell the engine that nobody reads on. Closing alone does not: others in the SDK hold the socket until collected.
+
+    An engine with output that nobody takes waits for it, and tells of no other command's end in that container meanwhile.
+    """
+    with contextlib.suppress(OSError):
+        stream._sock.shutdown(socket.SHUT_RDWR)
+    stream.close()
 
 
 def _read_ahead(stream: Any) -> bytes:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.hostagent.docker_exec import hang_up
 from infra.hostagent.ports import EngineDown, Ran
 
 LAST_BYTES = 4096
@@ -21,9 +22,9 @@ def run_inside(
     created = api.exec_create(engine_id, list(command), user=user, environment=dict(environment), tty=True)
     stream = api.exec_start(created["Id"], tty=True, socket=True)
     try:
-        output = _read(getattr(stream, "_sock", stream), ends)
+        output = _read(stream._sock, ends)
     finally:
-        stream.close()
+        hang_up(stream)
     found = api.exec_inspect(created["Id"])
     while found["Running"] and time.monotonic() < ends:
         time.sleep(0.01)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.docker_exec import hang_up
 from infra.hostagent.ports import STDERR, STDOUT, Exited
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
@@ -103,3 +104,19 @@ def test_any_output_in_any_portions(tmp_path: Path, said: list[tuple[int, bytes]
     for stream in (STDOUT, STDERR):
         expected = b"".join(piece for each, piece in said if each == stream)
         assert b"".join(piece for each, piece in pieces if each == stream) == expected
+
+
+def test_an_engine_is_told_at_once_that_nobody_reads_on() -> None:
+    """Whoever in the SDK still holds the socket: an engine that waits for a reader tells of no other command's end."""
+    ours, engine = socket.socketpair()
+    with ours, engine:
+        held_by_the_sdk = ours.makefile("rb")
+        engine.settimeout(5)
+        engine.sendall(framed(STDOUT, b"more than is read"))
+
+        hang_up(socket.SocketIO(ours, "r"))
+
+        assert not held_by_the_sdk.closed
+        assert engine.recv(1) == b""
+        with pytest.raises(BrokenPipeError):
+            engine.sendall(b"more")
