@@ -70,7 +70,7 @@ class Agent:
         facts = _facts(self._engine, settings)
         self._disk = disk_of(self._engine, facts, settings.engine_root)
         self._data_root = settings.engine_root / facts.data_root.lstrip("/")
-        room = disk_room_mb(self._data_root)
+        room = disk_room_mb(self._data_root) * settings.disk_overcommit
         self._offer = Offer(
             settings.endpoint, facts, room, settings.development, self._disk.enforced, settings.warm_memory_mb
         )

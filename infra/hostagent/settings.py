@@ -33,6 +33,8 @@ class Settings:
     inventory_seconds: float
     resolv_conf: Path
     networks_ready: int
+    disk_overcommit: int
+    """How many times its free disk the host offers."""
     warm_memory_mb: int
     warm_images: tuple[str, ...]
     """Empty for those that the pool has of itself."""
@@ -84,6 +86,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     serve.add_argument("--networks-ready", type=int, default=4, help="network namespaces kept ready (0 = none)")
     serve.add_argument(
+        "--disk-overcommit",
+        type=_times,
+        default=1,
+        metavar="TIMES",
+        help="offer the free disk so many times over: what containers may fill together is then more than there is",
+    )
+    serve.add_argument(
         "--warm-memory", type=int, default=0, metavar="MB", help="memory for containers started ahead (0 = none)"
     )
     serve.add_argument(
@@ -92,6 +101,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     serve.add_argument("--sources", type=Path, help="JSON file: where images being prepared get packages from")
     _registry_options(serve)
     return parser.parse_args(arguments)
+
+
+def _times(said: str) -> int:
+    if (times := int(said)) < 1:
+        raise ValueError
+    return times
 
 
 def _registry_options(serve: argparse.ArgumentParser) -> None:
@@ -137,6 +152,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         inventory_seconds=parsed.inventory_seconds,
         resolv_conf=parsed.resolv_conf,
         networks_ready=parsed.networks_ready,
+        disk_overcommit=parsed.disk_overcommit,
         warm_memory_mb=parsed.warm_memory,
         warm_images=tuple(parsed.warm_image),
         registries=_registries(parsed),

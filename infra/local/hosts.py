@@ -26,6 +26,8 @@ LOOK_SECONDS = 0.1
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 STEADY_SECONDS = 10.0
 """An agent that ran for this long is started again at once."""
+DISK_OVERCOMMIT = 10
+"""A laptop's free disk is a few containers' worth of promises, and nearly nothing of it is written (ADR 0027)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class LocalHost:
             *(["--engine-netns", netns] if netns else []), "--engine-root", self.engine.root,
             "--control-key", str(plan.control_key),
             "--events-queue-url", queue_url, "--dev", *_registries(self.engine),
-            *([] if plan.keeps else ["--remove-on-stop"]), *plan.options,
+            "--disk-overcommit", str(DISK_OVERCOMMIT), *([] if plan.keeps else ["--remove-on-stop"]), *plan.options,
         )  # fmt: skip
         return Child(self.id, command, {**os.environ, **environment, "PYTHONPATH": str(PROJECT)}, plan.log)
 

@@ -209,6 +209,16 @@ def test_heartbeats_say_what_the_host_offers(agent: RunningAgent) -> None:
     assert report.endpoint == f"http://127.0.0.1:{agent.port}"
 
 
+def test_a_host_offers_its_disk_as_often_as_its_operator_says(
+    agent: RunningAgent, engine: Engine, queues: Aws, tmp_path: Path
+) -> None:
+    once = agent.wait(lambda: agent.heartbeats)[-1].report.disk_mb
+    with agent_on(engine, queues, tmp_path, "--disk-overcommit", "10") as generous:
+        offered = generous.wait(lambda: generous.heartbeats)[-1].report.disk_mb
+
+    assert 5 * once < offered < 20 * once  # other tests write meanwhile
+
+
 def test_an_agent_that_stops_leaves_nothing_when_told_so(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path) as agent:
         spec = a_spec(image=TINY)
