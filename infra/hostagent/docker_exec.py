@@ -37,7 +37,7 @@ def follow(stream: Any, take: Take, over: Callable[[], bool]) -> bool:
 def hang_up(stream: Any) -> None:
     """Tell the engine that nobody reads on. Closing alone does not: others in the SDK hold the socket until collected.
 
-    An engine with output that nobody takes waits for it, and tells of no other command's end in that container meanwhile.
+    An engine waits for output that nobody takes, and tells of no other command's end in that container meanwhile.
     """
     with contextlib.suppress(OSError):
         stream._sock.shutdown(socket.SHUT_RDWR)

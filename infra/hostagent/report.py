@@ -31,8 +31,8 @@ class Offer:
     endpoint: str
     facts: EngineFacts
     disk_mb: int
-    """Room for containers when the agent started, as often as the host gives it away; what is reserved of it the control
-    plane counts itself."""
+    """Room for containers when the agent started, as often as the host gives it away; what is reserved of it the
+    control plane counts itself."""
     development: bool
     disk_limited: bool
     warm_memory_mb: int = 0

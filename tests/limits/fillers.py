@@ -1,5 +1,6 @@
 """Programs that fill what can be full: disk, log, descriptors, terminals, watches; listed as those of `hogs`."""
 
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,6 @@ FILLERS: list[Probe] = []
 
 DISK_MB = SMALL.disk_mb
 LITTLE_DISK = Resources(memory_mb=256, cpu_shares=1000, disk_mb=6)
-LITTLE_MEMORY = Resources(memory_mb=64, cpu_shares=1000, disk_mb=256)
 """Each terminal is some kilobytes of it, and takes the kernel milliseconds to take away."""
 LOG_MB = int(LOG_SIZE.removesuffix("m")) * int(LOG_FILES)
 CROWD = 250
@@ -111,10 +111,13 @@ def log_flood(ground: Ground) -> Verdict:
     return Verdict(1 < kept <= LOG_MB + 1 and ground.answers(), f"{kept:.0f} of {LOG_MB} MB kept")
 
 
-@probe(28, "terminals", FILLERS, LITTLE_MEMORY)
+@probe(28, "terminals", FILLERS)
 def terminals(ground: Ground) -> Verdict:
-    """As many as its processes can open, held while another container asks for one."""
-    return _beside(ground, 'open($got, "+<", "/dev/ptmx")')
+    """As many as eight processes can open, held while another container asks for one.
+
+    More would fight for the memory of their container instead, for minutes, and the watchdog would lose its life there.
+    """
+    return _beside(ground, 'open($got, "+<", "/dev/ptmx")', processes=8)
 
 
 @probe(29, "watches for file changes", FILLERS)
@@ -145,17 +148,17 @@ def crowd(ground: Ground) -> Verdict:
             list(pool.map(engine.remove, [each.engine_id for each in engine.of_host(host_id)]))
 
 
-def _beside(ground: Ground, take: str) -> Verdict:
-    """What 200 processes take of something that the whole machine shares, and whether another container gets one.
+def _beside(ground: Ground, take: str, processes: int = 200) -> Verdict:
+    """What so many processes take of something that the whole machine shares, and whether another container gets one.
 
     Each writes a dot for each that it has, since the memory of its container may end it.
     """
     with ground_on(ground.agent, ground.spec.image) as other:
-        ground.spawn_perl(
-            f"for (1..200) {{ fork or do {{ open(my $n, '>', \"/tmp/n$$\"); my ($got, @held); "
-            f'while ({take}) {{ push @held, $got; undef $got; syswrite $n, "." }} sleep 12; exit }} }} sleep 12',
-            "-MPOSIX",
+        taker = (
+            f"for (1..{processes}) {{ fork or do {{ open(my $n, '>', \"/tmp/n$$\"); my ($got, @held); "
+            f'while ({take}) {{ push @held, $got; undef $got; syswrite $n, "." }} sleep 12; exit }} }} sleep 12'
         )
+        ground.spawn(f"ulimit -n $(ulimit -Hn); perl -MPOSIX -e {shlex.quote(taker)}")
         time.sleep(6)
         asked = other.perl(f"my $got; {take} or die $!; print 'here'", "-MPOSIX")
     taken = _dots(ground)
