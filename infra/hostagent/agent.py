@@ -1,5 +1,6 @@
 """The agent as a whole: settings come in, a running keeper with its watchers and heart goes out."""
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -34,6 +35,7 @@ from infra.hostagent.ports import EngineError, EngineFacts
 from infra.hostagent.prepared import PreparedImages
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.registry.credentials import BadCredentials
+from infra.hostagent.registry.leftovers import temporary
 from infra.hostagent.registry.setup import guarded_source
 from infra.hostagent.registry.source import GuardedSource
 from infra.hostagent.report import Offer, below_floor, disk_room_mb
@@ -214,9 +216,7 @@ class Agent:
                     self._walls.mend()
                     self._disk.sweep()
                     self._execs.sweep()
-                    self._images = self._images_now()
-                    if self._source is not None:
-                        self._source.sweep(self._images)
+                    self._see_images()
             if self.keeper.relist.engine_up:
                 self._take_stock()
 
@@ -236,11 +236,13 @@ class Agent:
         host_id = inventory.host_id
         self._outbox.send_now(inventory, f"host-{host_id}", f"inventory:{host_id}:{time.time_ns()}")
 
-    def _images_now(self) -> list[str]:
-        try:
-            return self._engine.images()
-        except EngineError:
-            return self._images
+    def _see_images(self) -> None:
+        """What heartbeats tell of; names of pulls under way are nobody's business, and those of broken ones go."""
+        with contextlib.suppress(EngineError):
+            names = self._engine.images()
+            self._images = [name for name in names if not temporary(name)]
+            if self._source is not None:
+                self._source.sweep(names)
 
     def _state(self) -> str:
         return f"{self.keeper.relist.engine_up} {self._images}"

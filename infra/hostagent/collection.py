@@ -11,7 +11,7 @@ from typing import Protocol
 
 from infra.hostagent.logins import prepared
 from infra.hostagent.pins import is_pin, pins_of
-from infra.hostagent.ports import EngineError
+from infra.hostagent.ports import EngineError, EngineRefused
 from infra.hostagent.runtime import Runtime
 
 log = logging.getLogger("berth.agent.images")
@@ -93,7 +93,10 @@ class Collection:
         for image in sorted(idle, key=self._last_used):
             if self._share() < LOW:
                 return
-            self._take(image)
+            try:
+                self._take(image)
+            except EngineRefused as error:
+                log.warning("image stays", extra={"image": image.names[0], "reason": type(error).__name__})
         if self._share() >= HIGH:
             log.warning("the disk stays full: there is no image to remove", extra={"images": len(held)})
 

@@ -306,3 +306,16 @@ def test_an_agent_killed_while_a_layer_comes_leaves_no_name(
         agent.until(spec.container_id, "ready")
 
     assert not [each for each in names(engine) if TEMPORARY in each]
+
+
+def test_names_of_pulls_are_in_no_heartbeat(engine: Engine, queues: Aws, tmp_path: Path) -> None:
+    name = f"127.0.0.1:1/{TEMPORARY}{RUN}:passing"
+    with agent_on(engine, queues, tmp_path) as agent, contextlib.closing(engine.client()) as client:
+        assert client.api.tag(TINY, name.removesuffix(":passing"), "passing")
+        agent.wait(lambda: name not in names(engine))
+        seen = len(agent.heartbeats)
+        agent.wait(lambda: len(agent.heartbeats) > seen + 1)
+
+    told = {image for beat in agent.heartbeats for image in beat.report.images}
+    assert TINY in told
+    assert not [image for image in told if TEMPORARY in image]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra.hostagent.collection import IDLE_SECONDS, Collection, HeldImage
 from infra.hostagent.pins import pin_of
-from infra.hostagent.ports import EngineDown
+from infra.hostagent.ports import EngineDown, EngineRefused
 from tests.fakes.runtime import StillRuntime
 
 DEBIAN, ALPINE = "debian:bookworm", "alpine:latest"
@@ -31,6 +31,8 @@ class MemoryShelf:
     images: dict[str, HeldImage] = field(default_factory=dict)
     using: set[str] = field(default_factory=set)
     down: bool = False
+    refused: set[str] = field(default_factory=set)
+    """Ids of images that the engine does not let go."""
     removed: list[str] = field(default_factory=list)
 
     def put(self, *images: HeldImage) -> None:
@@ -49,6 +51,8 @@ class MemoryShelf:
             names = tuple(each for each in image.names if each != name)
             if names == image.names:
                 continue
+            if image.id in self.refused:
+                raise EngineRefused("conflict: a container needs it")
             self.images[image.id] = HeldImage(image.id, image.parent, names)
             if not names:
                 del self.images[image.id]
@@ -143,6 +147,17 @@ def test_an_engine_that_is_down_is_asked_again(bench: Bench) -> None:
 
     bench.shelf.down = False
     assert len(bench.collect()) == 2
+
+
+def test_an_image_that_the_engine_keeps_does_not_keep_the_others(bench: Bench) -> None:
+    bench.shelf.put(*(pulled(f"image:{letter}", letter) for letter in "abcdefghi"))
+    bench.shelf.refused = {digest("a"), digest("b")}
+    bench.collect()
+
+    gone = bench.collect(IDLE_SECONDS)
+
+    assert len(gone) == 2
+    assert not bench.shelf.refused & set(gone)
 
 
 @given(using=st.sets(st.sampled_from("abcdefghij")), recent=st.sets(st.sampled_from("abcdefghij")))
