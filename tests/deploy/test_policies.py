@@ -12,8 +12,6 @@ from infra.aws.template import CALL_AGENTS, FUNCTIONS, QUEUES
 from tests.deploy.policies import POLICIES, Call, Grant, grants, recorded, refused, unused
 
 RARELY = {
-    Call("api_handler", "dynamodb:GetItem", "berth-local-hosts"): "a resize looks at its host",
-    Call("api_handler", "dynamodb:UpdateItem", "berth-local-hosts"): "a resize holds or frees room",
     Call("status", "dynamodb:DeleteItem", "berth-local-containers"): "an expired session gives its name back",
     Call("status", "dynamodb:UpdateItem", "berth-local-containers"): "an expired session gives its quota back",
     Call("status", "sqs:SendMessage", "berth-local-commands.fifo"): "an inventory has something settled",
@@ -29,11 +27,6 @@ RARELY = {
     Call("enrol", "dynamodb:UpdateItem", "berth-local-hosts"): "on AWS alone: hosts that enrol themselves",
     Call("enrol", "sqs:GetQueueUrl", "berth-local-enrolments.fifo"): "as above",
     Call("enrol", "sqs:ChangeMessageVisibility", "berth-local-enrolments.fifo"): "an enrolment that cannot be read",
-    **{
-        Call("sweep", f"sqs:{verb}", f"berth-local-{queue}-dead.fifo"): "dead letters are counted"
-        for verb in ("GetQueueUrl", "GetQueueAttributes")
-        for queue in ("commands", "enrolments", "events")
-    },
 }
 
 KEPT_ON_AWS = {
