@@ -1,6 +1,6 @@
 """`make bench`: measures part by part, shows tables, and writes `docs/benchmarks.md`; no test depends on a figure of it.
 
-Each part is kept in `.berth/bench`, so that one may be run again by itself; the page is made of all that are kept.
+One part may be run again by itself: the page keeps the others. All samples are in `.berth/bench`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from infra.ground.images import BaseImages
 from tests.aws import ROOT
 from tests.bench import coldstart, fanout, memory, page, rates, starts, warm
 from tests.bench.lives import client
-from tests.bench.measures import Measure, Part, part_of
+from tests.bench.measures import Measure, Part
 from tests.bench.raw import RawEngine
 from tests.bench.series import median, p95, paired
 from tests.bench.stack import stack
@@ -108,7 +108,7 @@ def main() -> int:
     parsed = parser.parse_args()
     console = Console()
     run = [_run(console, name, parsed.rounds) for name in parsed.parts.split(",")]
-    page.write(PAGE, _kept())
+    page.write(PAGE, run)
     return 1 if any(measure.missed for part in run for measure in part.measures) else 0
 
 
@@ -124,11 +124,6 @@ def _run(console: Console, name: str, rounds: int) -> Part:
     (KEPT / f"{name}.json").write_text(json.dumps(part.kept(), indent=1))
     _show(console, part)
     return part
-
-
-def _kept() -> list[Part]:
-    files = [KEPT / f"{name}.json" for name in PARTS]
-    return [part_of(json.loads(file.read_text())) for file in files if file.exists()]
 
 
 def _machine(engine: Engine) -> str:

@@ -25,7 +25,13 @@ def measure(stack: Stack, rounds: int, tick: Callable[[], None]) -> list[Measure
     for count in SUBSCRIBERS:
         samples = _played(stack, count, rounds, tick)
         for name, place in (("first", 0), ("middle", count // 2), ("last", count - 1))[:: 1 if count > 1 else 3]:
-            found.append(Measure(f"{count:,} subscribers: {name}", "s", [sorted(each)[place] for each in samples]))
+            found.append(
+                Measure(
+                    f"{count:,} subscriber{'s' if count > 1 else ''}: {name}",
+                    "s",
+                    [sorted(each)[place] for each in samples],
+                )
+            )
     return found
 
 

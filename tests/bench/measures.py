@@ -59,11 +59,3 @@ class Part:
 
     def kept(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def part_of(kept: Mapping[str, Any]) -> Part:
-    """What was kept, as it was."""
-    measures = [
-        Measure(**{**each, "goal": Goal(**each["goal"]) if each["goal"] else None}) for each in kept["measures"]
-    ]
-    return Part(**{**kept, "measures": measures})

@@ -46,7 +46,9 @@ HEADINGS = {
 
 
 def write(page: Path, parts: Sequence[Part]) -> None:
-    """The whole page, and its pictures beside it."""
+    """The page with these parts new and the others as they were, and the parts' pictures beside it."""
+    sections = _sections(page)
+    sections |= {HEADINGS[part.name][0]: _section(part, page) for part in parts}
     lines = [
         "# Benchmarks",
         "",
@@ -54,9 +56,19 @@ def write(page: Path, parts: Sequence[Part]) -> None:
         "ratios, not seconds: each is the median over rounds in which both were measured side by side, with the interval",
         "that 95 of 100 resamplings of the rounds give. No test depends on a figure of this page.",
     ]
-    for part in parts:
-        lines += ["", *_section(part, page)]
+    for heading, _ in HEADINGS.values():
+        lines += ["", *sections[heading]] if heading in sections else []
     page.write_text("\n".join(lines) + "\n")
+
+
+def _sections(page: Path) -> dict[str, list[str]]:
+    """What the page has, by its headings."""
+    found: dict[str, list[str]] = {}
+    text = page.read_text() if page.exists() else ""
+    for section in text.split("\n## ")[1:]:
+        lines = f"## {section}".strip().splitlines()
+        found[lines[0].removeprefix("## ")] = lines
+    return found
 
 
 def _section(part: Part, page: Path) -> list[str]:

@@ -1,11 +1,12 @@
 """What the benchmarks make of their samples: ratios by round, goals, and rows that are kept as they were."""
 
-import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.bench.measures import Goal, Measure, Part, part_of
-from tests.bench.page import goal_of
+from tests.bench.measures import Goal, Measure, Part
+from tests.bench.page import goal_of, write
 from tests.bench.relay import first_for
 from tests.bench.series import median, p95, paired
 
@@ -49,11 +50,16 @@ def test_a_goal_says_whether_it_was_met_and_by_how_much_not(measure: Measure, wo
     assert goal_of(measure) == words
 
 
-def test_a_part_is_kept_as_it_was() -> None:
-    measures = [Measure("a", "s", [1.0], [2.0], Goal("ratio", 0.75), "beside"), Measure("b", "MiB", [3.0])]
-    part = Part("starts", "2026-11-25", "2 cores", 0.5, measures, {"fact": "7"})
+def test_a_part_that_is_run_again_leaves_the_others_on_the_page_as_they_were(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    parts = [Part(name, "2026-11-25", "2 cores", 0.5, [Measure("a", "s", [1.0])]) for name in ("memory", "starts")]
+    write(page, parts)
+    before = page.read_text()
 
-    assert part_of(json.loads(json.dumps(part.kept()))) == part
+    write(page, [replace(parts[0], machine="4 cores")])
+
+    assert page.read_text() == before.replace("2 cores", "4 cores").replace("4 cores", "2 cores", 1)
+    assert before.index("## Starts and ends") < before.index("## Memory")
 
 
 def test_the_first_call_for_a_container_is_about_its_image_or_its_name() -> None:
