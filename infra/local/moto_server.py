@@ -12,13 +12,22 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import waitress
 from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sqs.responses import SQSResponse
-from werkzeug.serving import WSGIRequestHandler, make_server
 
-from infra.local.moto_transactions import install
+from infra.local import moto_answers, moto_transactions
 from infra.local.wakes import Voice
+
+THREADS = 32
+"""Requests at a time; one may wait in a long poll."""
+
+CONNECTIONS = 2000
+"""Every client of every function keeps some."""
+
+KEPT_SECONDS = 3600
+"""How long a connection may be idle: a client that finds its own closed has to try again."""
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -42,34 +51,40 @@ def _telling(method: Callable[[SQSResponse], Any], voice: Voice) -> Callable[[SQ
 
     def told(response: SQSResponse) -> Any:
         done = method(response)
-        voice.say(response._get_queue_name())
+        queue = response._get_queue_name()
+        voice.say(queue)
+        if hidden := response._get_param("VisibilityTimeout"):
+            voice.say_after(int(hidden), queue)
         return done
 
     return told
 
 
-class _KeepAlive(WSGIRequestHandler):
-    """HTTP/1.1, so that clients keep their connections; no line per request."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
-
-
 def serve(port: int, wakes: int | None = None) -> None:
-    """Answer on loopback until the process ends."""
+    """Answer on loopback until the process ends; connections are kept, which moto's own server does not."""
     if wakes is not None:
         voice = Voice(wakes)
         for name in _CHANGES:
             setattr(SQSResponse, name, _telling(getattr(SQSResponse, name), voice))
-    install()
+    moto_transactions.install()
+    moto_answers.install()
     handler: Any = DynamoHandler
     handler.call_action = _locked(handler.call_action)
     application = DomainDispatcherApplication(create_backend_app)
-    make_server("127.0.0.1", port, application, threaded=True, request_handler=_KeepAlive).serve_forever()
+    waitress.serve(
+        application,
+        host="127.0.0.1",
+        port=port,
+        threads=THREADS,
+        connection_limit=CONNECTIONS,
+        channel_timeout=KEPT_SECONDS,
+        asyncore_use_poll=True,
+        clear_untrusted_proxy_headers=True,
+        ident=None,
+        _quiet=True,
+    )
 
 
 if __name__ == "__main__":
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     serve(*(int(port) for port in sys.argv[1:]))

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.functions import Functions, Outcome
 
-PAUSE_SECONDS = 0.1
-"""Between two questions to a queue of which nothing is heard: messages may become visible again by themselves."""
+PAUSE_SECONDS = 0.5
+"""Between two questions to a queue of which nothing is heard: a message that nobody was done with becomes visible again
+by itself, and a word may get lost."""
 
 PAUSE_AFTER_ERROR_SECONDS = 0.2
 

@@ -5,6 +5,7 @@ Without them every queue would have to be asked a hundred times a second, which 
 
 import asyncio
 import socket
+import threading
 
 LOOPBACK = "127.0.0.1"
 _LONGEST = 256
@@ -53,3 +54,9 @@ class Voice:
             self._socket.sendto(queue.encode(), self._to)
         except OSError:
             return
+
+    def say_after(self, seconds: float, queue: str) -> None:
+        """The same so many seconds from now."""
+        later = threading.Timer(seconds, self.say, [queue])
+        later.daemon = True
+        later.start()

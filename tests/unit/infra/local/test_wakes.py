@@ -27,3 +27,19 @@ def test_a_word_to_nobody_is_lost_quietly() -> None:
 
     Voice(port).say("events.fifo")
     Voice(port).say("events.fifo")
+
+
+def test_a_word_can_come_later() -> None:
+    async def hears() -> bool:
+        wakes = Wakes()
+        flag = wakes.of("events.fifo")
+        listening = asyncio.create_task(wakes.listen())
+        Voice(wakes.port).say_after(0.05, "events.fifo")
+        early = flag.is_set()
+        await asyncio.wait_for(flag.wait(), 10)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        wakes.close()
+        return early
+
+    assert asyncio.run(hears()) is False
