@@ -23,6 +23,9 @@ YIELD_SECONDS = 3.0
 
 PAUSE_SECONDS = 0.1
 
+QUIET_SECONDS = 0.5
+"""What has just been started is being configured: a holder that is made meanwhile costs it as much as itself takes."""
+
 REFUSALS = 3
 """After so many holders in a row whose name the agent cannot set, it is not beside its engine, or not root."""
 
@@ -105,6 +108,7 @@ class PreparedNetworks:
         """By engine name: what this process's containers share, None for nothing."""
         self._under_way: set[str] = set()
         """Engine names of containers between `take` and their start."""
+        self._started_at = -QUIET_SECONDS
         self._filling = False
         self._refusals = 0
         self._idle_since: dict[str, float] = {}
@@ -135,6 +139,7 @@ class PreparedNetworks:
             self._namespaces.name(engine_id, hostname_of(spec))
         with self._lock:
             self._under_way.discard(name)
+            self._started_at = self._runtime.monotonic()
 
     def _start_with(self, engine: Engine, engine_id: str, holder: str, *, fresh: bool) -> None:
         """A holder just taken from those ready needs no mending, unless the engine says so."""
@@ -246,9 +251,13 @@ class PreparedNetworks:
 
     def _give_way(self) -> None:
         ends = self._runtime.monotonic() + YIELD_SECONDS
-        while self._under_way and self._runtime.monotonic() < ends:
+        while self._busy() and self._runtime.monotonic() < ends:
             if self._closed.wait(PAUSE_SECONDS):
                 return
+
+    def _busy(self) -> bool:
+        """Whether a creation is under way, or has just come to its start."""
+        return bool(self._under_way) or self._runtime.monotonic() < self._started_at + QUIET_SECONDS
 
     def _make(self) -> None:
         holder = self._namespaces.make()
