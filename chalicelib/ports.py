@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from chalicelib.contract.causes import Cause
     from chalicelib.contract.commands import Command
-    from chalicelib.contract.events import Event
+    from chalicelib.contract.events import SingleEvent
     from chalicelib.contract.statuses import Status
     from chalicelib.domain.books import Entry, NameRow
     from chalicelib.domain.connection import Connection
@@ -233,7 +233,7 @@ class CommandQueue(Protocol):
 class EventQueue(Protocol):
     """The road to the status function, in order per container (or connection), signed by the control plane."""
 
-    def send(self, event: Event, attempt: int = 0) -> None:
+    def send(self, event: SingleEvent, attempt: int = 0) -> None:
         """Deliver at least once, or Busy."""
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.rates import DynamoRates
     from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
     from chalicelib.contract.commands import Command
-    from chalicelib.contract.events import Event
+    from chalicelib.contract.events import SingleEvent
     from chalicelib.domain.container import Container, Frame
     from chalicelib.edge.containers import Api
     from chalicelib.edge.sockets import Doorkeeper
@@ -159,7 +159,7 @@ def events() -> SqsEvents:
     return SqsEvents(_client("sqs"), _queue_url("events"), _seal)
 
 
-def _seal(event: Event) -> str:
+def _seal(event: SingleEvent) -> str:
     """Signed with the control plane's key; imported here because not every function signs."""
     from chalicelib.contract.signatures import CONTROL_PLANE, seal
 
@@ -225,7 +225,7 @@ class _LazyCommands:
 class _LazyEvents:
     """The same: of the functions with subscriptions, `$connect` alone sends."""
 
-    def send(self, event: Event, attempt: int = 0) -> None:
+    def send(self, event: SingleEvent, attempt: int = 0) -> None:
         events().send(event, attempt)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.contract.commands import Command, Create, Power, Rename, Resize, Settle
-from chalicelib.contract.events import Abandoned, Event, Heartbeat, Inventory, ListRequested, Progress, Renamed
+from chalicelib.contract.events import Abandoned, Heartbeat, Inventory, ListRequested, Progress, Renamed, SingleEvent
 from chalicelib.contract.tracing import traced
 from chalicelib.domain.errors import Busy
 
@@ -31,12 +31,12 @@ class SqsCommands:
 class SqsEvents:
     """`ports.EventQueue`: events of the control plane, signed with its key."""
 
-    def __init__(self, client: Any, queue_url: str, seal: Callable[[Event], str]) -> None:
+    def __init__(self, client: Any, queue_url: str, seal: Callable[[SingleEvent], str]) -> None:
         self._client = client
         self._queue_url = queue_url
         self._seal = seal
 
-    def send(self, event: Event, attempt: int = 0) -> None:
+    def send(self, event: SingleEvent, attempt: int = 0) -> None:
         group = _group(event)
         _send(self._client, self._queue_url, self._seal(traced(event)), group, f"{group}:{_what(event)}:{attempt}")
 
@@ -85,7 +85,7 @@ def _which(command: Command) -> str:
     return command.action if isinstance(command, Power | Resize | Rename) else ""
 
 
-def _group(event: Event) -> str:
+def _group(event: SingleEvent) -> str:
     """What keeps its order: a container's events, or those of one connection or host."""
     if isinstance(event, ListRequested):
         return event.connection_id
@@ -94,7 +94,7 @@ def _group(event: Event) -> str:
     return event.container_id
 
 
-def _what(event: Event) -> str:
+def _what(event: SingleEvent) -> str:
     if isinstance(event, ListRequested | Heartbeat | Inventory):
         return event.kind
     which = event.stage if isinstance(event, Progress) else ""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
 from chalicelib.contract.agent_api import Held, HostReport
 from chalicelib.contract.causes import Cause
@@ -151,7 +151,33 @@ class ListRequested(Traced):
 AboutContainer = (
     Progress | Created | Ready | Claimed | Failed | Stopped | Started | Abandoned | Resized | Renamed | Removed
 )
-Event = Annotated[AboutContainer | Heartbeat | Inventory | ListRequested, Field(discriminator="kind")]
+
+LARGEST_BATCH = 20
+"""Events in one batch; each is two frames at most, and one write takes a hundred rows."""
+
+
+class Batch(Traced):
+    """Events of one container that wait at the same time, in their order: one message, read and written once."""
+
+    kind: Literal["batch"] = "batch"
+    events: Annotated[
+        list[Annotated[AboutContainer, Field(discriminator="kind")]], Field(min_length=2, max_length=LARGEST_BATCH)
+    ]
+
+    @property
+    def container_id(self) -> str:
+        """Which container it is about."""
+        return self.events[0].container_id
+
+    @model_validator(mode="after")
+    def _about_one(self) -> "Batch":
+        if len({(each.user_id, each.container_id) for each in self.events}) != 1:
+            raise ValueError("a batch is about one container")
+        return self
+
+
+SingleEvent = AboutContainer | Heartbeat | Inventory | ListRequested
+Event = Annotated[SingleEvent | Batch, Field(discriminator="kind")]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
 

@@ -36,11 +36,12 @@ ERROR_KEPT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The record after the event, its frames in order, and whether name and quota are given back."""
+    """The record after the event, its frames in order, when, and whether name and quota are given back."""
 
     before: Container
     after: Container
     frames: tuple[Frame, ...]
+    at: datetime
     release: bool = False
 
 
@@ -127,7 +128,7 @@ class _Draft:
             change_id=identity(event),
             change_seq=self.before.seq + 1,
         )
-        return Change(self.before, self.after, tuple(self.frames), self.release)
+        return Change(self.before, self.after, tuple(self.frames), self.now, self.release)
 
 
 def _progress(draft: _Draft, event: Progress) -> _Draft | Ignored:

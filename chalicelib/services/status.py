@@ -1,17 +1,19 @@
 """The only writer of status: events come in, records, event log rows and pushed frames go out (design §1)."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from chalicelib.contract.events import AboutContainer, Event, Heartbeat, Inventory, ListRequested
+from chalicelib.contract.events import AboutContainer, Batch, Event, Heartbeat, Inventory, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
 from chalicelib.contract.statuses import Status
 from chalicelib.contract.tracing import bound
+from chalicelib.domain.batches import Applied, apply_in_turn
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
 from chalicelib.domain.host import brief
-from chalicelib.domain.transitions import Change, Ignored, apply
+from chalicelib.domain.transitions import Change, Ignored
 from chalicelib.ports import Clock, ContainerStore, HostStore, Metrics
 from chalicelib.services.fanout import FanOut
 from chalicelib.services.inventories import Inventories
@@ -59,7 +61,7 @@ class StatusWriter:
             self._inventory(event, signer)
         else:
             with bound(container=event.container_id):
-                self._about_container(event, signer)
+                self._about_container(event.events if isinstance(event, Batch) else [event], signer)
 
     def _heartbeat(self, event: Heartbeat, signer: str, sent_at: datetime | None) -> None:
         """A beat that was held up proves that its host lived when it was sent, and no later."""
@@ -72,30 +74,36 @@ class StatusWriter:
             raise UntrustedEvent("a host may only speak for itself")
         self.inventories.compare(event)
         for started in self.inventories.alive(event):
-            self._about_container(started, CONTROL_PLANE)
+            self._about_container([started], CONTROL_PLANE)
 
     def _list(self, event: ListRequested, signer: str) -> None:
         if signer != CONTROL_PLANE:
             raise UntrustedEvent("only the control plane asks for lists")
         self.subscriptions.welcome(event.user_id, event.connection_id)
 
-    def _about_container(self, event: AboutContainer, signer: str) -> None:
+    def _about_container(self, events: Sequence[AboutContainer], signer: str) -> None:
+        """Apply events of one container, one at least, in one write; push what they change."""
         try:
-            change = self._applied(event, signer)
+            applied = self._applied(events, signer)
         except NotFound:
-            log.info("event for an unknown container", extra={"container": event.container_id})
+            log.info("event for an unknown container", extra={"container": events[0].container_id})
             self.metrics.count("EventsDropped", reason="unknown container")
             return
+        if applied.whole is not None:
+            self.fanout.announce(applied.whole.after.user_id, applied.whole.frames)
+        elif applied.again:
+            self._push_again(events[-1])
+        for event, change in applied.each:
+            self._tell_of(event, change)
+
+    def _tell_of(self, event: AboutContainer, change: Change | Ignored) -> None:
+        """What became of it, in log and metrics."""
         if isinstance(change, Change):
-            self.fanout.announce(event.user_id, change.frames)
             _log(event, change)
             self._measure(event, change)
-        elif change.again:
-            self.metrics.count("EventsDropped", reason=change.reason)
-            self._push_again(event)
-        else:
-            self.metrics.count("EventsDropped", reason=change.reason)
-            log.info("event ignored", extra=_ids(event) | {"reason": change.reason})
+            return
+        self.metrics.count("EventsDropped", reason=change.reason)
+        log.info("event ignored", extra=_ids(event) | {"reason": change.reason})
 
     def _measure(self, event: AboutContainer, change: Change) -> None:
         """What was applied, and how long the stage took that it ends."""
@@ -103,7 +111,7 @@ class StatusWriter:
         before, after = change.before, change.after
         if before.status is not Status.CREATING or (before.stage is after.stage and before.status is after.status):
             return
-        now = self.clock.now()
+        now = change.at
         if before.stage is not None and before.stage_at is not None:
             self.metrics.measure("StageSeconds", (now - before.stage_at).total_seconds(), "Seconds", stage=before.stage)
         if after.status is Status.RUNNING:
@@ -111,16 +119,17 @@ class StatusWriter:
         elif after.error is not None and after.status is Status.ERROR:
             self.metrics.count("CreationsFailed", code=after.error.code)
 
-    def _applied(self, event: AboutContainer, signer: str) -> Change | Ignored:
+    def _applied(self, events: Sequence[AboutContainer], signer: str) -> Applied:
         for _ in range(WRITE_TRIES):
-            container = self.containers.get(event.user_id, event.container_id)
+            container = self.containers.get(events[0].user_id, events[0].container_id)
             _check_signer(signer, container)
-            change = apply(container, event, self.clock.now())
-            if isinstance(change, Ignored):
-                return change
+            applied = apply_in_turn(container, events, self.clock.now())
+            whole = applied.whole
+            if whole is None:
+                return applied
             try:
-                self.containers.apply(change.before, change.after, change.frames, release=change.release)
-                return change
+                self.containers.apply(whole.before, whole.after, whole.frames, release=whole.release)
+                return applied
             except StaleWrite:
                 continue
         raise RetryLater("record kept changing", seconds=1)

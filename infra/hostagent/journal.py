@@ -119,10 +119,10 @@ class Journal:
         rows = self._rows("SELECT * FROM outbox ORDER BY id LIMIT ?", limit)
         return [Outgoing(row["id"], row["container_id"], row["identity"], row["event"]) for row in rows]
 
-    def sent(self, outgoing: Outgoing) -> None:
-        """The queue has it."""
-        with self._lock:
-            self._database.execute("DELETE FROM outbox WHERE id = ?", (outgoing.row,))
+    def sent(self, outgoing: Sequence[Outgoing]) -> None:
+        """The queue has them."""
+        with self._transaction() as cursor:
+            cursor.executemany("DELETE FROM outbox WHERE id = ?", [(each.row,) for each in outgoing])
 
     def forget(self, before: float) -> None:
         """Drop tombstones and failures older than this."""

@@ -1,19 +1,24 @@
 """Events on their way: the journal's outbox comes in, signed messages go to the queue in order, until it takes them."""
 
+import hashlib
 import logging
 import threading
+import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.contract.events import Event, parse_event
+from chalicelib.contract.events import LARGEST_BATCH, AboutContainer, Batch, Event, parse_event
 from chalicelib.contract.signatures import seal
 from infra.hostagent.intents import Outgoing
 from infra.hostagent.journal import Journal
+from infra.hostagent.pace import Pace
 
 log = logging.getLogger("berth.agent.outbox")
 
-PAGE = 50
+PAGE = 200
+IDLE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
 
 
@@ -52,6 +57,7 @@ class Outbox:
         self._sink = sink
         self._host_id = host_id
         self._private_key = private_key
+        self._pace = Pace(time.monotonic)
         self._wake = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -77,44 +83,76 @@ class Outbox:
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        pause, idle = FIRST_PAUSE_SECONDS, IDLE_SECONDS
         while not self._closed.is_set():
-            self._wake.wait(1.0)
+            self._wake.wait(idle)
             self._wake.clear()
-            if self._sent_all():
-                pause = FIRST_PAUSE_SECONDS
-            else:
+            seconds = self._sent_due()
+            if seconds is None:
                 self._closed.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 self._wake.set()
+            else:
+                pause, idle = FIRST_PAUSE_SECONDS, seconds
 
-    def _sent_all(self) -> bool:
-        """False when something is left, whatever broke: without this thread the control plane would hear no more."""
+    def _sent_due(self) -> float | None:
+        """`_send_due`; None whatever broke: without this thread the control plane would hear no more."""
         try:
-            return self.send_waiting()
+            return self._send_due()
         except Exception:
             if not self._closed.is_set():
                 log.exception("sending broke and begins again")
-            return False
+            return None
+
+    def _send_due(self) -> float | None:
+        """Send what goes now; seconds until more does, None when the queue refused."""
+        while not self._closed.is_set():
+            waiting = [(self._pace.wait(events), batch, events) for batch, events in self._waiting()]
+            due = [(batch, events) for seconds, batch, events in waiting if not seconds]
+            if not due:
+                return min([IDLE_SECONDS, *(seconds for seconds, _, _ in waiting)])
+            if not all(self._send(batch, events) for batch, events in due):
+                return None
+        return IDLE_SECONDS
 
     def send_waiting(self) -> bool:
-        """Send what waits, once, until the queue refuses; true when nothing is left to send."""
+        """Send all that waits, once, until the queue refuses; true when nothing is left to send."""
         while not self._closed.is_set():
-            waiting = self._journal.outgoing(PAGE)
+            waiting = self._waiting()
             if not waiting:
                 return True
-            for outgoing in waiting:
-                if not self._send(outgoing):
-                    return False
+            if not all(self._send(batch, events) for batch, events in waiting):
+                return False
         return True
 
-    def _send(self, outgoing: Outgoing) -> bool:
+    def _waiting(self) -> "list[tuple[list[Outgoing], list[AboutContainer]]]":
+        """What waits, the events of each container together."""
+        batches: dict[str, list[Outgoing]] = {}
+        for outgoing in self._journal.outgoing(PAGE):
+            batches.setdefault(outgoing.container_id, []).append(outgoing)
+        return [(batch[:LARGEST_BATCH], [_event(each) for each in batch[:LARGEST_BATCH]]) for batch in batches.values()]
+
+    def _send(self, batch: Sequence[Outgoing], events: Sequence[AboutContainer]) -> bool:
+        container_id, identity = batch[0].container_id, _identity(batch)
+        event = events[0] if len(events) == 1 else Batch(events=list(events), trace=events[-1].trace)
         try:
-            body = seal(parse_event(outgoing.event), self._host_id, self._private_key)
-            self._sink.send(body, outgoing.container_id, outgoing.identity)
+            self._sink.send(seal(event, self._host_id, self._private_key), container_id, identity)
         except QueueUnavailable as error:
-            ids = {"container": outgoing.container_id, "event": outgoing.identity}
-            log.warning("event waits", extra=ids | {"reason": str(error)})
+            log.warning("events wait", extra={"container": container_id, "event": identity, "reason": str(error)})
             return False
-        self._journal.sent(outgoing)
+        self._journal.sent(batch)
+        self._pace.gone(container_id)
         return True
+
+
+def _event(outgoing: Outgoing) -> AboutContainer:
+    event: AboutContainer = parse_event(outgoing.event)  # type: ignore[assignment]  # only such are in the journal
+    return event
+
+
+def _identity(batch: Sequence[Outgoing]) -> str:
+    """The same whenever the same events are sent together, and no other's."""
+    if len(batch) == 1:
+        return batch[0].identity
+    digest = hashlib.sha256(" ".join(each.identity for each in batch).encode()).hexdigest()[:16]
+    return f"{digest}:{len(batch)}:{batch[-1].identity}"

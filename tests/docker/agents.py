@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from chalicelib.contract.agent_api import ContainerSpec, ExecCall, Held, PowerCall, Removal, ResizeCall, Verb
-from chalicelib.contract.events import AboutContainer, Heartbeat, Inventory
+from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Inventory
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import MIRROR, Engine
@@ -153,8 +153,9 @@ class RunningAgent:
                 self.heartbeats.append(event)
             elif isinstance(event, Inventory):
                 self.inventories.append(event)
-            elif not any(each == event for each in self.events):
-                self.events.append(event)  # type: ignore[arg-type]
+            else:
+                told: list[Any] = list(event.events) if isinstance(event, Batch) else [event]
+                self.events += [each for each in told if each not in self.events]
 
     def unsent(self) -> int:
         """Events that its journal still holds."""

@@ -12,10 +12,10 @@ from typing import Any
 from chalicelib.contract.causes import Cause
 from chalicelib.contract.events import AboutContainer
 from chalicelib.contract.statuses import Status
+from chalicelib.domain.batches import Applied
 from chalicelib.domain.container import NOTHING_PENDING, Container, Frame, PendingPower
 from chalicelib.domain.errors import StaleWrite
 from chalicelib.domain.host import Host
-from chalicelib.domain.transitions import Change, Ignored
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
 from infra.hostagent.creation import Creation
@@ -103,9 +103,10 @@ class AnyOrder(StatusWriter):
 
     __slots__ = ()
 
-    def _applied(self, event: AboutContainer, signer: str) -> Change | Ignored:
-        container = self.containers.get(event.user_id, event.container_id)
-        return StatusWriter._applied(self, event.model_copy(update={"number": container.number + 1}), signer)
+    def _applied(self, events: Sequence[AboutContainer], signer: str) -> Applied:
+        number = self.containers.get(events[0].user_id, events[0].container_id).number
+        renumbered = [each.model_copy(update={"number": next_}) for next_, each in enumerate(events, number + 1)]
+        return StatusWriter._applied(self, renumbered, signer)
 
 
 class ReleaseApart(MemoryContainers):

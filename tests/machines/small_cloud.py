@@ -11,11 +11,12 @@ from typing import Any
 
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, RefusalCode, Removal, ResizeCall
 from chalicelib.contract.commands import Command
-from chalicelib.contract.events import parse_event
+from chalicelib.contract.events import Batch, parse_event
 from chalicelib.contract.signatures import seal
 from chalicelib.domain.errors import AgentRefused, RetryLater, UntrustedEvent
 from chalicelib.domain.host import Host
 from infra.hostagent.creation import Creation, Place
+from infra.hostagent.intents import Outgoing
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper, Policy
 from infra.hostagent.means import Means
@@ -161,9 +162,9 @@ class SmallCloud:
         self.world.commands.sent.clear()
         self.world.events.sent.clear()
         for host in self.hosts.values():
-            for outgoing in host.journal.outgoing(100):
-                host.journal.sent(outgoing)
-                self._put("events", outgoing.container_id, self._heard(host, outgoing.event))
+            for waiting in self._together(host.journal.outgoing(100)):
+                host.journal.sent(waiting)
+                self._put("events", waiting[0].container_id, self._heard(host, waiting))
 
     def _put(self, queue: str, group: str, work: Work) -> None:
         self.waiting.setdefault((queue, group), []).append(work)
@@ -171,8 +172,20 @@ class SmallCloud:
     def _carry_out(self, command: Command) -> None:
         self.world.provisioning.carry_out(command, 1)
 
-    def _heard(self, host: HostSide, text: str) -> Work:
-        body = seal(parse_event(text), host.host_id, HOST_KEY)
+    def _together(self, waiting: list[Outgoing]) -> list[list[Outgoing]]:
+        """Events of one container, now and then several in one message."""
+        messages: list[list[Outgoing]] = []
+        for outgoing in waiting:
+            last = messages[-1] if messages else []
+            if last and last[0].container_id == outgoing.container_id and self.choose.choice([False, True]):
+                last.append(outgoing)
+            else:
+                messages.append([outgoing])
+        return messages
+
+    def _heard(self, host: HostSide, waiting: list[Outgoing]) -> Work:
+        events: list[Any] = [parse_event(each.event) for each in waiting]
+        body = seal(events[0] if len(events) == 1 else Batch(events=events), host.host_id, HOST_KEY)
         return lambda: self.world.status.record(body)
 
     # Time.

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from chalicelib.contract.agent_api import ContainerSpec, Verb
 from chalicelib.contract.commands import Create
-from chalicelib.contract.events import AboutContainer, Heartbeat, ListRequested
+from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, ListRequested
 from chalicelib.contract.signatures import new_private_key, public_key_of, seal
 from chalicelib.contract.statuses import FOLLOWS, Status
 from chalicelib.domain.announcements import lost_creating, lost_running, overdue, validating
@@ -143,9 +143,9 @@ class StatusMachine(RuleBasedStateMachine):
         with contextlib.suppress(RetryLater):
             self.world.status.record(body)
 
-    def from_host(self, teller: Teller, event: AboutContainer) -> None:
+    def from_host(self, teller: Teller, event: AboutContainer | Batch) -> None:
         """As its host says it; refused when the container is elsewhere by now."""
-        container = self.world.containers.get(event.user_id, event.container_id)
+        container = self.world.containers.get(teller.ids["user_id"], event.container_id)
         with contextlib.ExitStack() as stack:
             if container.host_id != teller.host_id:
                 stack.enter_context(pytest.raises(UntrustedEvent))
@@ -159,6 +159,24 @@ class StatusMachine(RuleBasedStateMachine):
             event = teller.tell(choice)
             if event is not None and heard:
                 self.from_host(teller, event)
+
+    @precondition(lambda self: self.tellers)
+    @rule(index=any_index, choices=st.lists(st.integers(0, 19), min_size=2, max_size=9), again=st.integers(0, 3))
+    def a_host_says_several_things_at_once(self, index: int, choices: list[int], again: int) -> None:
+        """What comes next, behind some of what was said before."""
+        teller = self.tellers[index % len(self.tellers)]
+        before = teller.said[len(teller.said) - again :] if again else []
+        events = [*before, *filter(None, [teller.tell(choice) for choice in choices])]
+        if len(events) > 1:
+            self.from_host(teller, Batch(events=events))
+
+    @precondition(lambda self: any(len(teller.said) > 1 for teller in self.tellers))
+    @rule(index=any_index, first=any_index, count=st.integers(2, 6))
+    def anything_a_host_ever_said_at_once_is_heard(self, index: int, first: int, count: int) -> None:
+        speaking = [teller for teller in self.tellers if len(teller.said) > 1]
+        teller = speaking[index % len(speaking)]
+        first %= len(teller.said) - 1
+        self.from_host(teller, Batch(events=teller.said[first : first + count]))
 
     @precondition(lambda self: any(teller.said for teller in self.tellers))
     @rule(index=any_index, which=any_index)

@@ -149,7 +149,7 @@ def test_events_are_numbered_without_a_gap_and_kept_until_sent(tmp_path: Path) -
 
     waiting = journal.outgoing(10)
     assert [each.identity.rpartition(":")[2] for each in waiting] == ["1", "2", "3"]
-    journal.sent(waiting[0])
+    journal.sent(waiting[:1])
     assert journal.outgoing(10) == waiting[1:]
     assert journal.get(intent.container_id) == replace(intent, step=Step.CREATED, number=3)
     journal.close()

@@ -12,14 +12,15 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from chalicelib.contract.events import Heartbeat, Progress
+from chalicelib.contract.events import LARGEST_BATCH, Batch, Heartbeat, Progress, Ready
 from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
 from chalicelib.contract.statuses import Stage
 from infra.hostagent.intents import Intent, Step, accepted
-from infra.hostagent.journal import Journal
+from infra.hostagent.journal import Journal, Telling
 from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
+from infra.hostagent.pace import PACE_SECONDS
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.tellings import telling
+from infra.hostagent.tellings import moment, telling
 from tests.builders import a_report, a_spec
 
 KEY = new_private_key()
@@ -42,8 +43,17 @@ class Queue:
 
     @property
     def identities(self) -> list[str]:
-        """Without the digest of the event: what tells it from every other of this journal."""
-        return [identity.partition(":")[2] for _, _, identity in self.sent]
+        """Of the events in what was sent."""
+        return [f"{event.container_id}:{event.generation}:{event.number}" for event in self.events]
+
+    @property
+    def events(self) -> list[Any]:
+        """What was sent, one by one."""
+        return [event for told in self.messages for event in (told.events if isinstance(told, Batch) else [told])]
+
+    @property
+    def messages(self) -> list[Any]:
+        return [unseal(parse_envelope(body), public_key_of(KEY)) for body, _, _ in self.sent]
 
 
 @pytest.fixture
@@ -57,9 +67,12 @@ def told(journal: Journal, count: int) -> Intent:
     """A container of which so many events are waiting."""
     intent = accepted(a_spec(), time.time())
     journal.accept(intent)
-    one = telling(Progress, intent, time.time(), stage=Stage.PULLING, progress=20, message="m")
-    journal.advance(intent, [one] * count, expected=[Step.ACCEPTED])
+    journal.advance(intent, [progress(intent)] * count, expected=[Step.ACCEPTED])
     return intent
+
+
+def progress(intent: Intent) -> Telling:
+    return telling(Progress, intent, time.time(), stage=Stage.PULLING, progress=20, message="m")
 
 
 def identities(intent: Intent, count: int) -> list[str]:
@@ -101,10 +114,56 @@ def test_events_go_out_in_order_in_the_group_of_their_container_and_leave_the_jo
     start(journal, queue)
     eventually(lambda: not journal.outgoing(1))
 
-    assert queue.identities == identities(one, 60) + identities(two, 3)
-    assert {group for _, group, _ in queue.sent[:60]} == {one.container_id}
-    event: Any = unseal(parse_envelope(queue.sent[-1][0]), public_key_of(KEY))
-    assert (event.container_id, event.number) == (two.container_id, 3)
+    told_of = {each.container_id: [i for i in queue.identities if each.container_id in i] for each in (one, two)}
+    assert told_of == {one.container_id: identities(one, 60), two.container_id: identities(two, 3)}
+    assert all(message.container_id == group for message, (_, group, _) in zip(queue.messages, queue.sent, strict=True))
+
+
+def test_what_waits_of_one_container_is_one_message_up_to_a_size(journal: Journal, start: Start) -> None:
+    queue = Queue()
+    told(journal, LARGEST_BATCH + 3)
+    told(journal, 1)
+
+    start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+
+    assert [len(getattr(each, "events", [each])) for each in queue.messages] == [LARGEST_BATCH, 1, 3]
+    assert len({identity for _, _, identity in queue.sent}) == 3
+    assert all(len(identity) <= 128 for _, _, identity in queue.sent)  # as the queue takes them
+
+
+def test_stages_soon_after_each_other_travel_together_and_the_end_does_not_wait(journal: Journal, start: Start) -> None:
+    queue = Queue()
+    intent = told(journal, 1)
+    outbox = start(journal, queue)
+    eventually(lambda: not journal.outgoing(1))
+    began = time.monotonic()
+
+    for _ in range(3):
+        journal.advance(intent, [progress(intent)], expected=[Step.ACCEPTED])
+        outbox.wake()
+        time.sleep(0.01)
+    assert len(queue.sent) == 1 or time.monotonic() - began > PACE_SECONDS / 2
+    eventually(lambda: not journal.outgoing(1))
+    took = time.monotonic() - began
+    ready = telling(Ready, intent, time.time(), engine_id="e", started_at=moment(time.time()))
+    journal.advance(intent, [ready], expected=[Step.ACCEPTED])
+    outbox.wake()
+    eventually(lambda: not journal.outgoing(1))
+
+    assert queue.identities == identities(intent, 5)
+    assert took >= PACE_SECONDS / 2
+    assert len(queue.sent) <= 4
+
+
+def test_another_container_does_not_wait_for_the_pace_of_one(journal: Journal, start: Start) -> None:
+    queue = Queue()
+    outbox = start(journal, queue)
+    intents = [told(journal, 1) for _ in range(5)]
+    outbox.wake()
+    eventually(lambda: len(queue.sent) == 5)
+
+    assert sorted(queue.identities) == sorted(f"{each.container_id}:1:1" for each in intents)
 
 
 def test_without_a_thread_a_call_sends_what_waits(journal: Journal) -> None:
@@ -136,9 +195,8 @@ def test_an_answer_that_was_lost_sends_the_same_identity_again(journal: Journal,
     start(journal, queue)
     eventually(lambda: not journal.outgoing(1))
 
-    first, *rest = identities(intent, 2)
-    assert queue.identities == [first, first, *rest]
-    assert len({identity for _, _, identity in queue.sent}) == 2
+    assert queue.identities == identities(intent, 2) * 2
+    assert len({identity for _, _, identity in queue.sent}) == 1
 
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), RuntimeError("nobody has seen this")])
@@ -178,7 +236,7 @@ def test_a_process_that_dies_before_it_forgets_sends_again_under_the_same_identi
     eventually(lambda: not reopened.outgoing(1))
     deaf.let_go.set()
 
-    assert deaf.identities == identities(intent, 1)
+    assert deaf.sent == queue.sent
     assert queue.identities == identities(intent, 2)
 
 
