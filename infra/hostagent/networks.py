@@ -23,7 +23,7 @@ YIELD_SECONDS = 3.0
 
 PAUSE_SECONDS = 0.1
 
-QUIET_SECONDS = 0.5
+QUIET_SECONDS = 0.25
 """What has just been started is being configured: a holder that is made meanwhile costs it as much as itself takes."""
 
 REFUSALS = 3
