@@ -83,11 +83,10 @@ class Provisioning:
         if now >= container.deadline:
             self.events.send(overdue(container, now))
             return
-        self.events.send(validating(container, now))  # on every attempt; applied once
         refused: set[str] = set()
         for _ in range(PLACE_TRIES):
             try:
-                container, host = self._placed(container, refused, attempt)
+                container, host = self._placed_and_told(container, refused, attempt)
             except RateLimited as limited:
                 self.events.send(too_many_pulls(container, now, limited.retry_after))
                 return
@@ -99,6 +98,16 @@ class Provisioning:
             refused.add(host.id)
             container = self.containers.unplace(container)
         raise _retry("every host tried refused", attempt)
+
+    def _placed_and_told(self, container: Container, refused: set[str], attempt: int) -> tuple[Container, Host]:
+        """`_placed`; that it is looked after is told in any case, each time, and applied once.
+
+        Told afterwards: who applies it would otherwise read the record just before the claim changes it, and lose.
+        """
+        try:
+            return self._placed(container, refused, attempt)
+        finally:
+            self.events.send(validating(container, self.clock.now()))
 
     def _placed(self, container: Container, refused: set[str], attempt: int) -> tuple[Container, Host]:
         """The record with its host: the one it has (M3: retries go to the same), or a newly claimed one."""
