@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.tokens import Tokens
 
-LEASES_WIDTH = 16
+LEASES_WIDTH, SWEEP_WIDTH = 16, 8
+"""Hosts, and records, that the sweeper handles side by side."""
 CLIENT_CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
@@ -355,7 +356,7 @@ def leases() -> Leases:
 def sweep() -> Sweep:
     from chalicelib.services.sweep import Sweep
 
-    return Sweep(containers(), _LazyCommands(), _LazyEvents(), CLOCK, metrics())
+    return Sweep(containers(), _LazyCommands(), _LazyEvents(), CLOCK, metrics(), SWEEP_WIDTH)
 
 
 @cache

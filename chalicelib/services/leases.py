@@ -5,7 +5,6 @@ The host itself is asked for nothing. When it comes back, its agent tells again 
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +15,7 @@ from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy
 from chalicelib.domain.host import Host
 from chalicelib.ports import Clock, ContainerStore, EventQueue, HostStore, Metrics
+from chalicelib.services.abreast import abreast
 from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.leases")
@@ -75,15 +75,9 @@ class Leases:
             log.error("too many hosts are silent: nothing is ended", extra={"silent": len(silent), "hosts": len(hosts)})
             return 0
         waiting = [host for host in silent if host.id not in quiet]
-        told = self._each(lambda host: self._lost(host, now), waiting)
+        told = abreast(self.width, lambda host: self._lost(host, now), waiting)
         quiet.update(host.id for host, count in zip(waiting, told, strict=True) if not count)
         return sum(told)
-
-    def _each(self, work: Callable[[Host], int], hosts: list[Host]) -> list[int]:
-        if self.width == 1 or not hosts:
-            return [work(host) for host in hosts]
-        with ThreadPoolExecutor(self.width) as pool:
-            return list(pool.map(work, hosts))
 
     def _lost(self, hint: Host, now: datetime) -> int:
         """The index may lag: look at the host itself before acting."""

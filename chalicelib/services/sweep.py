@@ -11,12 +11,16 @@ from chalicelib.domain.announcements import abandoned, overdue, swept_because
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, NotFound, StaleWrite
 from chalicelib.ports import Clock, CommandQueue, ContainerStore, EventQueue, Metrics
+from chalicelib.services.abreast import abreast
 from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.sweep")
 
 PAGE = 100
-"""Records looked at in one run."""
+"""Records asked for at a time."""
+
+RUN_SECONDS = 10.0
+"""How long a run goes on while there is more: a queue that was down leaves thousands, and each has a deadline (I1)."""
 
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=2)
@@ -34,10 +38,20 @@ class Sweep:
     events: EventQueue
     clock: Clock
     metrics: Metrics = UNMEASURED
+    width: int = 1
+    """Records handled side by side."""
 
     def run(self) -> int:
-        """Handle what is due now; the number of records acted on."""
-        return sum(self._look(hint) for hint in self.containers.due(self.clock.now(), PAGE))
+        """Handle what is due now, each once, for `RUN_SECONDS` at most; the number of records acted on."""
+        ends = self.clock.now() + timedelta(seconds=RUN_SECONDS)
+        seen: set[str] = set()
+        acted = 0
+        while True:
+            due = [hint for hint in self.containers.due(self.clock.now(), PAGE) if hint.id not in seen]
+            seen.update(hint.id for hint in due)
+            acted += sum(abreast(self.width, self._look, due))
+            if not due or self.clock.now() >= ends:
+                return acted
 
     def _look(self, hint: Container) -> bool:
         """The index may lag: read the record itself before acting."""

@@ -1,6 +1,7 @@
 """The sweeper beside others of its kind, on an index that lags, and past a record that cannot be read (FM 59 to 61)."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.commands import Command
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.container import Container
+from chalicelib.services.sweep import PAGE, RUN_SECONDS
 from tests.builders import a_caller
 from tests.fakes.world import World
 from tests.unit.chalicelib.services.steps import accepted, again, placed, provision, ready, running, swept
@@ -115,6 +117,45 @@ def test_a_sweep_that_dies_midway_is_finished_by_the_next() -> None:
         swept(world, 20)
 
     assert {command.container_id for command in world.commands.messages} == {each.id for each in containers}
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_all_that_is_due_is_dealt_with_in_one_run_however_much_it_is(width: int) -> None:
+    """As after an hour without a queue: with a hundred a minute, most would end long after their deadline (I1)."""
+    world = World()
+    containers = many(world, 3 * PAGE + 50)
+
+    assert replace(world.sweep, width=width).run() == len(containers)
+    assert len(world.commands.messages) == len(containers)
+    assert {command.container_id for command in world.commands.messages} == {each.id for each in containers}
+
+
+def test_a_run_has_an_end_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    containers = many(world, 4 * PAGE)
+    real = world.containers.due
+
+    def due(before: datetime, limit: int) -> list[Container]:
+        world.clock.advance(RUN_SECONDS * 0.6)
+        return real(before, limit)
+
+    monkeypatch.setattr(world.containers, "due", due)
+
+    assert world.sweep.run() == 2 * PAGE
+    assert world.sweep.run() == 2 * PAGE
+    assert {command.container_id for command in world.commands.messages} == {each.id for each in containers}
+
+
+def many(world: World, count: int) -> list[Container]:
+    """Creations whose command is lost, all due."""
+    first = accepted(world)
+    containers = [first.model_copy(update={"id": f"{number:05}", "name": f"n{number}"}) for number in range(count)]
+    del world.containers.records[first.user_id, first.id]
+    for each in containers:
+        world.containers.records[each.user_id, each.id] = each
+    world.commands.sent.clear()
+    world.clock.advance(30)
+    return containers
 
 
 def test_a_placed_creation_is_asked_of_its_host_again() -> None:
