@@ -286,6 +286,15 @@ def test_a_user_has_no_more_connections_than_allowed_even_at_once(connections: C
     assert len(connections.of_user(user, NOW)) == added
 
 
+def test_all_of_a_user_are_found_also_when_they_fill_more_than_a_page(connections: ConnectionStore, user: str) -> None:
+    """A page is a megabyte; who is on the next would hear nothing, and not count."""
+    long = [a_connection(f"{uuid.uuid4().hex}=", user_id=user, token_hash="h" * 300_000) for _ in range(7)]
+    for each in long:
+        connections.add(each, 10)
+
+    assert {each.id for each in connections.of_user(user, NOW)} == {each.id for each in long}
+
+
 def test_flag_and_strikes_are_kept(connections: ConnectionStore, user: str) -> None:
     connection = a_connection(f"{uuid.uuid4().hex}=", user_id=user)
     connections.add(connection, 10)
