@@ -79,7 +79,7 @@ class Settlement:
             if found is Verdict.ADOPT and record is not None:
                 self.agents.create(self.hosts.get(doubt.host_id), spec_of(record, self.clock.now(), any_disk=True))
             elif found is Verdict.REMOVE:
-                self.agents.delete(self.hosts.get(doubt.host_id), _removal(doubt))
+                self.agents.delete(self.hosts.get(doubt.host_id), _removal(doubt, record))
         except (AgentRefused, AgentUnreachable, NotFound) as error:
             log.warning("doubt left to the next inventory", extra=_ids(doubt, doubt.host_id) | {"reason": str(error)})
             return
@@ -96,8 +96,15 @@ def _record(containers: ContainerStore, host_id: str, one: Held | Settle) -> Con
         return None
 
 
-def _removal(doubt: Settle) -> Removal:
-    return Removal(container_id=doubt.container_id, user_id=doubt.user_id, generation=max(1, doubt.generation))
+def _removal(doubt: Settle, record: Container | None) -> Removal:
+    """A host that has lost its journal counts on from what is recorded, or its last word would pass for an old one."""
+    number = record.number if record is not None and record.generation == doubt.generation else 0
+    return Removal(
+        container_id=doubt.container_id,
+        user_id=doubt.user_id,
+        generation=max(1, doubt.generation),
+        number=number,
+    )
 
 
 def _ids(one: Held | Settle, host_id: str) -> dict[str, object]:

@@ -27,6 +27,7 @@ _TAKE = (
     "UPDATE intents SET step = ?, action = ?, resize = ?, resized = ?, trace = ?, changed_at = ? WHERE container_id = ?"
 )
 _GRANT = "UPDATE intents SET spec = ?, resize = ?, number = number + ? WHERE container_id = ?"
+_COUNT_ON = "UPDATE intents SET number = MAX(number, ?) WHERE container_id = ? AND generation = ?"
 
 Telling = Callable[[int], AboutContainer]
 """Makes an event, given its number."""
@@ -82,6 +83,11 @@ class Journal:
             cursor.execute(_ADVANCE, (*written, intent.container_id))
             _tell(cursor, found, tellings)
             return _found(cursor, intent)
+
+    def count_on(self, container_id: str, generation: int, number: int) -> None:
+        """Number further events of this generation from after `number`, which has been told already."""
+        with self._transaction() as cursor:
+            cursor.execute(_COUNT_ON, (number, container_id, generation))
 
     def take(self, intent: Intent, *, expected: Sequence[Step]) -> None:
         """Write what a call asks of a container that exists, if it is still in one of the expected steps."""

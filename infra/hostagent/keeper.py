@@ -134,11 +134,17 @@ class Keeper:
             if known is None or known.step not in GONE or known.generation < removal.generation:
                 self._journal.accept(removing(removal, known, cause, self._runtime.time()))
                 log.info("removal accepted", extra={"container": removal.container_id, "code": cause.code.value})
-            elif known.step is Step.REMOVED:
-                again = telling(Removed, known, self._runtime.time(), cause=known.cause or _USER)
-                self._journal.advance(known, [again], expected=[Step.REMOVED])
-                self._told()
+            else:
+                self._asked_again(known, removal)
         self._poke(removal.container_id)
+
+    def _asked_again(self, known: Intent, removal: Removal) -> None:
+        """Tell again of one that is gone, so that it counts: the first who asked may not have known the last number."""
+        self._journal.count_on(removal.container_id, removal.generation, removal.number)
+        if known.step is Step.REMOVED:
+            again = telling(Removed, known, self._runtime.time(), cause=known.cause or _USER)
+            self._journal.advance(known, [again], expected=[Step.REMOVED])
+            self._told()
 
     def power(self, call: PowerCall) -> None:
         """Journal a start, stop or restart and set about it, or CallRefused."""

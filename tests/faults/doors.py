@@ -263,7 +263,13 @@ class SimJournal(Journal):
             f"grant {intent.container_id[-4:]}", lambda: super(SimJournal, self).grant(intent, resources, telling)
         )
 
-    def sent(self, outgoing: Outgoing) -> None:
+    def count_on(self, container_id: str, generation: int, number: int) -> None:
+        self._write(
+            f"count on {container_id[-4:]} {number}",
+            lambda: super(SimJournal, self).count_on(container_id, generation, number),
+        )
+
+    def sent(self, outgoing: Sequence[Outgoing]) -> None:
         self._write("sent", lambda: super(SimJournal, self).sent(outgoing))
 
     def _write(self, verb: str, act: Callable[[], Answer]) -> Answer:

@@ -98,6 +98,20 @@ def test_what_nobody_knows_is_removed(container_id: str, user_id: str) -> None:
     assert removed(world) == [("host-1", container_id, 1)]
 
 
+@pytest.mark.parametrize(("generation", "number"), [(2, 7), (1, 0)])
+def test_a_host_that_has_to_remove_counts_on_from_what_is_recorded(generation: int, number: int) -> None:
+    """Its journal may be lost; of lower generations nothing counts any more."""
+    world = World()
+    container = a_container(status=Status.DELETING, host_id="host-1", generation=2, number=7)
+    world.containers.records[USER, container.id] = container
+    tell(world, held(container.id, generation, step=None))
+
+    settle(world)
+
+    [(_, removal)] = world.agents.deleted
+    assert (removal.generation, removal.number) == (generation, number)
+
+
 def test_a_record_in_error_loses_its_engine_container_and_stays_in_error() -> None:
     world = World()
     container = placed(world)

@@ -320,6 +320,23 @@ def test_a_removal_takes_what_the_journal_does_not_know_up_to_its_generation(ben
     assert (removed.kind, removed.generation, removed.number) == ("removed", 2, 7)
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_who_asks_again_for_a_removal_says_which_number_is_the_last(bench: Bench, *, waits: bool) -> None:
+    """A host that lost its journal was first asked by somebody who did not know: what it told passed for old news."""
+    spec = a_spec()
+    bench.engine.down = waits
+    bench.keeper.remove(bench.removal(spec))
+    bench.until(spec.container_id, Step.REMOVING if waits else Step.REMOVED)
+
+    bench.keeper.remove(bench.removal(spec).model_copy(update={"number": 8}))
+    bench.engine.down = False
+    bench.keeper.resume()
+    bench.until(spec.container_id, Step.REMOVED)
+
+    last = eventually(lambda: [each for each in bench.events(spec.container_id) if each.number > 8])[-1]
+    assert (last.kind, last.number) == ("removed", 9)
+
+
 def test_a_container_placed_here_anew_is_made_after_its_removal(bench: Bench) -> None:
     spec = bench.ready()
     bench.keeper.remove(bench.removal(spec))
