@@ -43,7 +43,7 @@ SERVICES = {
     "websocket_disconnect": {"rates", "subscriptions"},
     "provision": {"inventories", "provisioning", "rates"},
     "status": {"fanout", "inventories", "keyring", "rates", "status", "subscriptions"},
-    "sweep": {"dead_letters", "fleet", "leases", "sweep"},
+    "sweep": {"abreast", "dead_letters", "fleet", "leases", "sweep"},
 }
 
 WHOLE = {
