@@ -29,7 +29,7 @@ CREATING = [
     "Journal.advance:after:4",
     "Journal.advance:after:11",
     "Outbox._send:before:1",
-    "Journal.sent:before:5",
+    "Journal.sent:before:4",
 ]
 REMOVING = [
     "Journal.accept:after:2",
