@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.adapters.dynamodb.items import epoch, from_item, to_item
-from chalicelib.adapters.dynamodb.transactions import Conditional, call
+from chalicelib.adapters.dynamodb.transactions import Conditional, all_rows, call
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.errors import NotFound, RateLimited
 
@@ -43,23 +43,14 @@ class DynamoConnections:
         raise NotFound("connection not found")
 
     def of_user(self, user_id: str, now: datetime) -> list[Connection]:
-        found: list[Connection] = []
-        page: dict[str, Any] = {}
-        while True:
-            answer = call(lambda page=page: self._page(user_id, page))  # type: ignore[misc]
-            found += [connection_of(from_item(item)) for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
-                return [each for each in found if each.expires_at > now]
-            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-    def _page(self, user_id: str, page: Mapping[str, Any]) -> Any:
-        return self._client.query(
+        found = all_rows(
+            self._client.query,
             TableName=self._table,
             KeyConditionExpression="user_id = :user",
             ExpressionAttributeValues=to_item({":user": user_id}),
             ConsistentRead=True,
-            **page,
         )
+        return [each for each in map(connection_of, found) if each.expires_at > now]
 
     def mark_listed(self, connection: Connection) -> None:
         if not self._change(connection, "listed", value=True):

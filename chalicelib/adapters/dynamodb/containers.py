@@ -1,15 +1,16 @@
 """Containers and the event log in DynamoDB: `ports.ContainerStore` by single writes and transactions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from chalicelib.adapters.dynamodb.admission import Admission
 from chalicelib.adapters.dynamodb.changes import RecordChanges
 from chalicelib.adapters.dynamodb.items import from_item, to_item
 from chalicelib.adapters.dynamodb.rows import DUE_SHARDS, RECORDS, record_of
-from chalicelib.adapters.dynamodb.transactions import call
+from chalicelib.adapters.dynamodb.transactions import all_rows, call
 from chalicelib.contract.statuses import Status
 from chalicelib.domain.container import Container, Frame
 from chalicelib.domain.errors import NotFound
@@ -70,40 +71,27 @@ class DynamoContainers(RecordChanges):
         return [from_item(item) for item in found["Items"]]
 
     def on_host(self, host_id: str, limit: int) -> list[Container]:
-        page: dict[str, Any] = {}
-        found: list[Container] = []
-        while len(found) < limit:
-            answer = call(lambda page=page: self._host_keys(host_id, page))  # type: ignore[misc]
-            for item in answer["Items"]:
-                key = from_item(item)
-                row = self._read(key["user_id"], key["sk"])
-                if row.get("host_id") == host_id and row["status"] in ON_HOST:
-                    found.append(record_of(row))
-            if "LastEvaluatedKey" not in answer:
-                break
-            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-        return found[:limit]
+        found = (row for row in self._at_host(host_id) if row["status"] in ON_HOST)
+        return [record_of(row) for row in islice(found, limit)]
 
     def find_on_host(self, host_id: str, container_id: str) -> Container:
         if not container_id:
             raise NotFound("container not found")
-        answer = call(lambda: self._host_keys(host_id, {}, container_id))
-        for item in answer["Items"]:
-            key = from_item(item)
-            row = self._read(key["user_id"], key["sk"])
-            if row.get("host_id") == host_id:
-                return record_of(row)
+        for row in self._at_host(host_id, container_id):
+            return record_of(row)
         raise NotFound("container not found")
 
-    def _host_keys(self, host_id: str, page: Mapping[str, Any], container_id: str | None = None) -> Any:
-        """Keys of a host's records, or of this one."""
-        return self._client.query(
+    def _at_host(self, host_id: str, container_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """A host's records, or this one: by an index, which may lag, and then as they are."""
+        keys = all_rows(
+            self._client.query,
             TableName=self._containers,
             IndexName="host",
             KeyConditionExpression="host_id = :host" + (" AND id = :id" if container_id else ""),
             ExpressionAttributeValues=to_item({":host": host_id, ":id": container_id}),
-            **page,
         )
+        found = (self._read(key["user_id"], key["sk"]) for key in keys)
+        return (row for row in found if row.get("host_id") == host_id)
 
     def frames_after(self, container_id: str, seq: int) -> list[Frame]:
         rows = self._query(self._events, "container_id = :id AND seq > :seq", {":id": container_id, ":seq": seq})
@@ -115,19 +103,11 @@ class DynamoContainers(RecordChanges):
         return from_item(found.get("Item", {}))
 
     def _query(self, table: str, condition: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        start: dict[str, Any] = {}
-        while True:
-            page = call(
-                lambda start=start: self._client.query(  # type: ignore[misc]
-                    TableName=table,
-                    KeyConditionExpression=condition,
-                    ExpressionAttributeValues=to_item(values),
-                    ConsistentRead=True,
-                    **start,
-                )
-            )
-            rows += [from_item(item) for item in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                return rows
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        found = all_rows(
+            self._client.query,
+            TableName=table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=to_item(values),
+            ConsistentRead=True,
+        )
+        return list(found)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chalicelib.adapters.dynamodb.items import from_item, to_item
-from chalicelib.adapters.dynamodb.transactions import Conditional, call
+from chalicelib.adapters.dynamodb.transactions import Conditional, all_rows, call
 from chalicelib.contract.agent_api import HostReport
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.host import Host, Reserved
@@ -87,24 +87,14 @@ class DynamoHosts:
         return [host for shard in range(self._shards) for host in self._of_shard(shard)]
 
     def _of_shard(self, shard: int) -> Iterator[Host]:
-        page: dict[str, Any] = {}
-        while True:
-            answer = call(lambda page=page: self._page(shard, page))  # type: ignore[misc]
-            for item in answer["Items"]:
-                if "report" in item:
-                    yield host_of(from_item(item))
-            if "LastEvaluatedKey" not in answer:
-                return
-            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-    def _page(self, shard: int, page: Mapping[str, Any]) -> Any:
-        return self._client.query(
+        found = all_rows(
+            self._client.query,
             TableName=self._table,
             IndexName="by_state",
             KeyConditionExpression="state_shard = :shard",
             ExpressionAttributeValues=to_item({":shard": self._shard(shard)}),
-            **page,
         )
+        return (host_of(row) for row in found if "report" in row)
 
     def _shard_of(self, host_id: str) -> str:
         return self._shard(zlib.crc32(host_id.encode()) % self._shards)

@@ -9,9 +9,8 @@ from typing import Any
 
 from chalicelib.adapters.dynamodb.connections import connection_of
 from chalicelib.adapters.dynamodb.hosts import host_of
-from chalicelib.adapters.dynamodb.items import from_item
 from chalicelib.adapters.dynamodb.rows import NAMES, QUOTA, RECORDS, UserRows, record_of
-from chalicelib.adapters.dynamodb.transactions import call, transact
+from chalicelib.adapters.dynamodb.transactions import all_rows, transact
 from chalicelib.adapters.dynamodb.writes import Row
 from chalicelib.domain.books import Entry, NameRow
 from chalicelib.domain.connection import Connection
@@ -98,11 +97,4 @@ class DynamoLedger:
         )
 
     def _scan(self, table: str, **options: Any) -> Iterator[dict[str, Any]]:
-        page: dict[str, Any] = {}
-        while True:
-            wanted = {"TableName": self._tables[table], "ConsistentRead": True, **options, **page}
-            answer = call(lambda wanted=wanted: self._client.scan(**wanted))  # type: ignore[misc]
-            yield from map(from_item, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return all_rows(self._client.scan, TableName=self._tables[table], ConsistentRead=True, **options)

@@ -71,6 +71,17 @@ def call(work: Callable[[], Result]) -> Result:
     return _retried(work)
 
 
+def all_rows(ask: Callable[..., Any], **request: Any) -> "Iterator[dict[str, Any]]":
+    """All rows of a query or scan, asked for page by page as they are used; each page as `call` asks."""
+    page: dict[str, Any] = {}
+    while True:
+        answer = call(lambda page=page: ask(**request, **page))  # type: ignore[misc]
+        yield from map(from_item, answer["Items"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
 class _Cancelled(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__("transaction cancelled")
