@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from chalicelib.domain.connection import Connection
@@ -11,6 +10,7 @@ from chalicelib.domain.container import Frame
 from chalicelib.domain.errors import ConnectionGone, ConnectionStuck
 from chalicelib.domain.items import frame_body
 from chalicelib.ports import Clock, ConnectionStore, Metrics, Sockets
+from chalicelib.services.abreast import abreast
 from chalicelib.services.unmeasured import UNMEASURED
 
 log = logging.getLogger("berth.fanout")
@@ -25,8 +25,7 @@ Spread = Callable[[Callable[[Connection], None], Sequence[Connection]], None]
 
 def in_threads(work: Callable[[Connection], None], connections: Sequence[Connection]) -> None:
     """`Spread` over threads of this process."""
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(connections))) as pool:
-        list(pool.map(work, connections))
+    abreast(PARALLEL, work, connections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ SERVICES = {
     "websocket_message": {"rates", "subscriptions"},
     "websocket_disconnect": {"rates", "subscriptions"},
     "provision": {"inventories", "provisioning", "rates"},
-    "status": {"fanout", "inventories", "keyring", "rates", "status", "subscriptions"},
+    "status": {"abreast", "fanout", "inventories", "keyring", "rates", "status", "subscriptions"},
     "sweep": {"abreast", "dead_letters", "fleet", "leases", "sweep"},
 }
 
