@@ -47,10 +47,11 @@ class Sweep:
         seen: set[str] = set()
         acted = 0
         while True:
-            due = [hint for hint in self.containers.due(self.clock.now(), PAGE) if hint.id not in seen]
-            seen.update(hint.id for hint in due)
-            acted += sum(abreast(self.width, self._look, due))
-            if not due or self.clock.now() >= ends:
+            due = self.containers.due(self.clock.now(), PAGE)
+            new = [hint for hint in due if hint.id not in seen]
+            seen.update(hint.id for hint in new)
+            acted += sum(abreast(self.width, self._look, new))
+            if not new or len(due) < PAGE or self.clock.now() >= ends:
                 return acted
 
     def _look(self, hint: Container) -> bool:
