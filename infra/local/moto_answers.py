@@ -36,11 +36,13 @@ def final(value: Any) -> bool:
     """Whether it is an attribute value as it goes over the wire; one with bytes in it, or moto's own, is not."""
     if not isinstance(value, Mapping) or len(value) != 1:
         return False
-    [(kind, content)] = value.items()
-    if kind == "M":
-        return isinstance(content, Mapping) and all(final(each) for each in content.values())
-    if kind in ("L", "SS", "NS"):
-        return isinstance(content, list) and all(
-            final(each) if kind == "L" else isinstance(each, str) for each in content
-        )
-    return isinstance(content, str) if kind in ("S", "N") else kind in ("BOOL", "NULL") and isinstance(content, bool)
+    match next(iter(value.items())):
+        case "M", Mapping() as named:
+            return all(map(final, named.values()))
+        case "L", list() as listed:
+            return all(map(final, listed))
+        case "SS" | "NS", list() as texts:
+            return all(isinstance(text, str) for text in texts)
+        case ("S" | "N", str()) | ("BOOL" | "NULL", bool()):
+            return True
+    return False
