@@ -4,7 +4,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +20,9 @@ log = logging.getLogger("berth.agent.outbox")
 PAGE = 200
 IDLE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
+
+Wait = Callable[[Sequence[AboutContainer]], float]
+"""How many seconds these events of one container wait for more of it; 0 = not at all."""
 
 
 class QueueUnavailable(Exception):
@@ -96,18 +99,22 @@ class Outbox:
                 pause, idle = FIRST_PAUSE_SECONDS, seconds
 
     def _sent_due(self) -> float | None:
-        """`_send_due`; None whatever broke: without this thread the control plane would hear no more."""
+        """As `_sent`, at the pace; None whatever broke: without this thread the control plane would hear no more."""
         try:
-            return self._send_due()
+            return self._sent(self._pace.wait)
         except Exception:
             if not self._closed.is_set():
                 log.exception("sending broke and begins again")
             return None
 
-    def _send_due(self) -> float | None:
-        """Send what goes now; seconds until more does, None when the queue refused."""
+    def send_waiting(self) -> bool:
+        """Send all that waits, once, until the queue refuses; true when nothing is left to send."""
+        return self._sent(lambda _events: 0.0) is not None
+
+    def _sent(self, wait: Wait) -> float | None:
+        """Send what need not wait; seconds until more goes, None when the queue refused."""
         while not self._closed.is_set():
-            waiting = [(self._pace.wait(events), batch, events) for batch, events in self._waiting()]
+            waiting = [(wait(events), batch, events) for batch, events in self._waiting()]
             due = [(batch, events) for seconds, batch, events in waiting if not seconds]
             if not due:
                 return min([IDLE_SECONDS, *(seconds for seconds, _, _ in waiting)])
@@ -115,22 +122,14 @@ class Outbox:
                 return None
         return IDLE_SECONDS
 
-    def send_waiting(self) -> bool:
-        """Send all that waits, once, until the queue refuses; true when nothing is left to send."""
-        while not self._closed.is_set():
-            waiting = self._waiting()
-            if not waiting:
-                return True
-            if not all(self._send(batch, events) for batch, events in waiting):
-                return False
-        return True
-
-    def _waiting(self) -> "list[tuple[list[Outgoing], list[AboutContainer]]]":
+    def _waiting(self) -> list[tuple[list[Outgoing], list[AboutContainer]]]:
         """What waits, the events of each container together."""
         batches: dict[str, list[Outgoing]] = {}
         for outgoing in self._journal.outgoing(PAGE):
-            batches.setdefault(outgoing.container_id, []).append(outgoing)
-        return [(batch[:LARGEST_BATCH], [_event(each) for each in batch[:LARGEST_BATCH]]) for batch in batches.values()]
+            batch = batches.setdefault(outgoing.container_id, [])
+            if len(batch) < LARGEST_BATCH:
+                batch.append(outgoing)
+        return [(batch, [_event(each) for each in batch]) for batch in batches.values()]
 
     def _send(self, batch: Sequence[Outgoing], events: Sequence[AboutContainer]) -> bool:
         container_id, identity = batch[0].container_id, _identity(batch)
