@@ -5,6 +5,7 @@ Numbers and layouts are those of linux/btrfs.h.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -38,6 +39,7 @@ _FS_INFO = _ioctl(_READ, 31, 1024)
 _QGROUP_ASSIGN = _ioctl(_WRITE, 41, 24)
 _QGROUP_CREATE = _ioctl(_WRITE, 42, 16)
 _QGROUP_LIMIT = _ioctl(_READ, 43, 48)
+_QUOTA_RESCAN = _ioctl(_WRITE, 44, 64)
 _SUBVOL_INFO = _ioctl(_READ, 60, 504)
 
 
@@ -45,6 +47,22 @@ def has_quotas(folder: Path, sysfs: Path = SYSFS) -> bool:
     """Whether quotas are counted on the file system of this folder. OSError when it is no btrfs."""
     listed = _listing(folder, sysfs)
     return listed.is_dir() and (listed / "enabled").read_text().strip() == "1"
+
+
+def counts(folder: Path, sysfs: Path = SYSFS) -> bool:
+    """Whether the kernel knows what its quotas hold: where it has lost count, it holds nobody to a limit any more."""
+    return (_listing(folder, sysfs) / "inconsistent").read_text().strip() == "0"
+
+
+def recount(folder: Path) -> bool:
+    """Have the kernel count anew, which it does by and by; False when it is at it already."""
+    try:
+        _ask(folder, _QUOTA_RESCAN, bytes(64))
+    except OSError as error:
+        if error.errno != errno.EINPROGRESS:
+            raise
+        return False
+    return True
 
 
 def create(path: Path) -> None:
@@ -86,7 +104,10 @@ def have_group(folder: Path, group: int) -> None:
 
 
 def join(folder: Path, subvolume: int, group: int) -> None:
-    """Have a subvolume counted in a group; nothing when it is."""
+    """Have a subvolume counted in a group; nothing when it is.
+
+    One that shares contents with another makes the kernel lose count: an empty one is to join.
+    """
     try:
         _ask(folder, _QGROUP_ASSIGN, struct.pack("=QQQ", 1, subvolume, group))
     except FileExistsError:
@@ -102,10 +123,14 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def forget_stale_groups(folder: Path, sysfs: Path = SYSFS) -> int:
-    """Remove quota groups whose subvolume is gone; how many there were. A group that is still in use stays."""
+    """Remove quota groups whose subvolume is gone; how many there were. A group that is still in use stays.
+
+    So does one whose bytes are not yet counted away: the kernel loses count when it goes before them.
+    """
     gone = 0
+    listed = _listing(folder, sysfs)
     for level, subvolume in sorted(groups(folder, sysfs)):
-        if _exists(folder, subvolume):
+        if _exists(folder, subvolume) or not _is_empty(listed / f"{level}_{subvolume}"):
             continue
         try:
             _ask(folder, _QGROUP_CREATE, struct.pack("=QQ", 0, level << 48 | subvolume))
@@ -121,6 +146,13 @@ def groups(folder: Path, sysfs: Path = SYSFS) -> list[tuple[int, int]]:
     names = [each.name.split("_") for each in listed.iterdir()] if listed.is_dir() else []
     numbers = [(int(name[0]), int(name[1])) for name in names if len(name) == 2]
     return [(level, subvolume) for level, subvolume in numbers if level < 2 and subvolume >= _FIRST_SUBVOLUME]
+
+
+def _is_empty(group: Path) -> bool:
+    try:
+        return all((group / kind).read_text().strip() == "0" for kind in ("referenced", "exclusive"))
+    except OSError:  # the kernel takes it away at this moment
+        return False
 
 
 def _listing(folder: Path, sysfs: Path) -> Path:

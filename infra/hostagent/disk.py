@@ -96,17 +96,20 @@ class Subvolumes:
         written = self._engine.writable(engine_id)
         folders = [self._seen(each) for each in (written.layer, *written.volumes)]
         with _refusing():
-            for folder in folders:
-                if not subvolumes.have(folder, in_use=written.running):
-                    log.warning("a container from before quotas runs without one", extra={"engine_id": engine_id})
-            _limit(folders, (disk_mb + START_ROOM_MB) * MEGABYTE)
+            ours = subvolumes.have(folders, in_use=written.running)
+            if len(ours) < len(folders):
+                log.warning("a container from before quotas runs without one", extra={"engine_id": engine_id})
+            _limit(ours, (disk_mb + START_ROOM_MB) * MEGABYTE)
         yield
         with _refusing():
-            _limit(folders, disk_mb * MEGABYTE)
+            _limit(ours, disk_mb * MEGABYTE)
 
     def sweep(self) -> None:
+        """What the kernel counts is looked at, too: while it has lost count, no limit of this host holds."""
         try:
             subvolumes.sweep(self._data_root)
+            if subvolumes.recount(self._data_root):
+                log.warning("the kernel lost count of what containers have written; it counts anew")
         except OSError as error:
             log.warning("quotas cannot be swept", extra={"reason": str(error)})
 
@@ -138,8 +141,7 @@ def _sized_volume(target: str, size: str) -> dict[str, Any]:
     return {"Type": "volume", "Target": target, "VolumeOptions": options}
 
 
-def _limit(folders: list[Path], size: int) -> None:
-    ours = [folder for folder in folders if subvolumes.is_one(folder)]
+def _limit(ours: list[Path], size: int) -> None:
     if ours:
         subvolumes.limit(ours, size)
 

@@ -17,32 +17,30 @@ counted = btrfs.has_quotas
 is_one = btrfs.is_subvolume
 
 
-def have(folder: Path, *, in_use: bool) -> bool:
-    """Have a subvolume in the folder's place, with all that is in it; False when it is no subvolume and in use."""
-    other = folder.with_name(folder.name + _OTHER)
-    if not is_one(folder) and in_use:
-        return False
-    shutil.rmtree(other, ignore_errors=True)
-    if not is_one(folder):
+def have(folders: list[Path], *, in_use: bool) -> list[Path]:
+    """Have subvolumes in the folders' places, with all that is in them, several in one group: those that now are.
+
+    One that is in use and no subvolume stays what it is. All join while they are empty (see `btrfs.join`).
+    """
+    ours = [folder for folder in folders if is_one(folder) or not in_use]
+    fresh = {folder: _beside(folder) for folder in ours if not is_one(folder)}
+    for folder in ours:
+        shutil.rmtree(_beside(folder), ignore_errors=True)
+    for other in fresh.values():
         btrfs.create(other)
+    if len(ours) > 1:
+        _join([fresh.get(folder, folder) for folder in ours])
+    for folder, other in fresh.items():
         _copy(folder, other)
         btrfs.exchange(folder, other)
         shutil.rmtree(other, ignore_errors=True)  # a sweep may be at it, too
-    return True
+    return ours
 
 
-def limit(folders: list[Path], size: int) -> None:
-    """Let these subvolumes hold so many bytes together: one by its own group, several by one over theirs."""
-    first, *others = folders
-    if not others:
-        btrfs.limit(first, size)
-        return
-    numbers = [btrfs.subvolume_id(each) for each in folders]
-    group = btrfs.group_of(numbers[0])
-    btrfs.have_group(first, group)
-    for number in numbers:
-        btrfs.join(first, number, group)
-    btrfs.limit(first, size, group)
+def limit(subvolumes: list[Path], size: int) -> None:
+    """Let these hold so many bytes together: one by its own group, several by the one over theirs."""
+    first, *others = subvolumes
+    btrfs.limit(first, size, btrfs.group_of(btrfs.subvolume_id(first)) if others else 0)
 
 
 def sweep(data_root: Path) -> None:
@@ -55,6 +53,24 @@ def sweep(data_root: Path) -> None:
         if not taken.exists() or is_one(taken):
             shutil.rmtree(left, ignore_errors=True)
     btrfs.forget_stale_groups(data_root)
+
+
+def recount(data_root: Path) -> bool:
+    """Have the kernel count anew where it has lost count; whether that has begun now."""
+    return not btrfs.counts(data_root) and btrfs.recount(data_root)
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(folder.name + _OTHER)
+
+
+def _join(subvolumes: list[Path]) -> None:
+    """By one group, which is named after the first."""
+    numbers = [btrfs.subvolume_id(each) for each in subvolumes]
+    group = btrfs.group_of(numbers[0])
+    btrfs.have_group(subvolumes[0], group)
+    for number in numbers:
+        btrfs.join(subvolumes[0], number, group)
 
 
 def _copy(folder: Path, other: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_sweep_that_comes_between_takes_what_is_left_and_nothing_fails(
     monkeypatch.setattr(btrfs, "forget_stale_groups", lambda _folder: 0)
     monkeypatch.setattr(subvolumes, "is_one", lambda path: path.stat().st_ino in made)
 
-    assert subvolumes.have(layer, in_use=False)
+    assert subvolumes.have([layer], in_use=False) == [layer]
 
     assert (layer / "diff" / "file").read_text() == "kept"
     assert [each.name for each in (tmp_path / "overlay2").iterdir()] == ["abc"]
