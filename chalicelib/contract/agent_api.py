@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from chalicelib.contract.model import Message, Traced
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
@@ -82,19 +82,24 @@ class ExecUser(StrEnum):
     ROOT = "root"
 
 
-class ExecCall(Traced):
-    """Body of `POST /v1/containers/{id}/exec`: run this now and answer what it printed; never sent twice."""
+class InsideCall(Traced):
+    """What every call says that has something done inside a running container while somebody waits."""
 
     container_id: str
     user_id: str
     generation: int = Field(ge=1)
-    command: list[str] = Field(min_length=1)
     user: ExecUser | None = None
     """None: `user` where the image has such a user, else root."""
+    timeout_seconds: float = Field(gt=0)
+    """Seconds from the receipt of the call until it is given up, and what runs of it is killed."""
+
+
+class ExecCall(InsideCall):
+    """Body of `POST /v1/containers/{id}/exec`: run this now and answer what it printed; never sent twice."""
+
+    command: list[str] = Field(min_length=1)
     workdir: str | None = None
     environment: dict[str, str] = Field(default_factory=dict)
-    timeout_seconds: float = Field(gt=0)
-    """Seconds from the receipt of the call until the command is killed."""
 
 
 class Ran(Message):
@@ -109,6 +114,80 @@ class Ran(Message):
     duration_ms: int = Field(ge=0)
     truncated: bool
     timed_out: bool
+
+
+FILE_BYTES = 4 * 1024 * 1024
+"""The largest file that goes in or out in one call (api-contract)."""
+
+
+class FileDeed(StrEnum):
+    """What is done with a file or folder in a container."""
+
+    LIST = "list"
+    READ = "read"
+    WRITE = "write"
+    MAKE_FOLDER = "make_folder"
+    REMOVE = "remove"
+
+
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class FileCall(InsideCall):
+    """Body of `POST /v1/containers/{id}/files`: do this with a file inside and answer; never sent twice."""
+
+    model_config = _BYTES
+
+    deed: FileDeed
+    path: str
+    """Absolute; what it leads to is for the container's own kernel view to say."""
+    content: bytes = b""
+    """What is to be written."""
+
+
+class FileFault(StrEnum):
+    """Why a deed was not done."""
+
+    MISSING = "missing"
+    IS_FOLDER = "is_folder"
+    NO_FOLDER = "no_folder"
+    NOT_A_FILE = "not_a_file"
+    """A device, a pipe, a socket."""
+    DENIED = "denied"
+    KEPT = "kept"
+    """A folder that every system needs."""
+    TOO_LARGE = "too_large"
+    DISK_FULL = "disk_full"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    """Anything else; `said` tells."""
+
+
+class FileEntry(Message):
+    """A file or folder as the container's kernel tells of it."""
+
+    name: str
+    size: int
+    mode: int
+    """`st_mode`: kind and permissions."""
+    modified: int
+    """Seconds since the epoch."""
+
+
+class Filed(Message):
+    """Answer 200 to a FileCall: what was found, or why nothing was done."""
+
+    model_config = _BYTES
+
+    fault: FileFault | None = None
+    said: str = ""
+    """Last words of the program that failed: by whatever the image holds, never more than a hint."""
+    entry: FileEntry | None = None
+    """Of what the path leads to; None of what was removed."""
+    entries: list[FileEntry] = Field(default_factory=list)
+    """What is in the folder that was listed."""
+    content: bytes = b""
+    """What the file holds that was read."""
 
 
 class Accepted(Message):

@@ -249,10 +249,11 @@ class DockerEngine:
                 user=command.user,
                 workdir=command.workdir,
                 environment=dict(command.environment),
+                stdin=command.reads,
             )
         return str(made["Id"])
 
-    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
         said = bytearray()
 
         def hear(stream: int, piece: bytes) -> None:
@@ -262,7 +263,7 @@ class DockerEngine:
         with _ours():
             stream = self._api().exec_start(exec_id, socket=True)
             try:
-                if not follow(stream, hear, over):
+                if not follow(stream, hear, over, given):
                     return Exited(-1, left=True)
                 return self._exited(exec_id, said.decode(errors="replace"))
             finally:

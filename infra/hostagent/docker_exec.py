@@ -1,4 +1,4 @@
-"""A command's output as the engine streams it: an upgraded connection comes in, pieces of the two outputs go out.
+"""A command's input and output as the engine streams them: an upgraded connection comes in, pieces of output go out.
 
 Before each piece the engine says in eight bytes which output it is of and how long it is. The connection is read only
 as fast as pieces are taken, so a program that prints without end waits for its reader.
@@ -17,20 +17,24 @@ CHUNK = 64 * 1024
 _HEADER = 8
 
 
-def follow(stream: Any, take: Take, over: Callable[[], bool]) -> bool:
+def follow(stream: Any, take: Take, over: Callable[[], bool], given: bytes | None = None) -> bool:
     """Of what the SDK's `exec_start` gives: true when the output has ended, false when `over` said so first."""
     connection: socket.socket = stream._sock
     connection.setblocking(False)
     pieces = _Pieces(take)
     pieces.feed(_read_ahead(stream))
+    giving = _Giving(connection, given)
     poller = select.poll()
-    poller.register(connection, select.POLLIN)
     while not over():
-        if poller.poll(LOOK_SECONDS * 1000):
-            chunk = connection.recv(CHUNK)
-            if not chunk:
-                return True
-            pieces.feed(chunk)
+        poller.register(connection, select.POLLIN | (0 if giving.done else select.POLLOUT))
+        for _, events in poller.poll(LOOK_SECONDS * 1000):
+            if events & select.POLLOUT:
+                giving.go_on()
+            if events & ~select.POLLOUT:
+                chunk = connection.recv(CHUNK)
+                if not chunk:
+                    return True
+                pieces.feed(chunk)
     return False
 
 
@@ -48,6 +52,26 @@ def _read_ahead(stream: Any) -> bytes:
     """What came with the head of the engine's answer: the SDK hands over the socket and forgets that it has read on."""
     reader = stream._response.raw._fp.fp
     return bytes(reader.read(len(reader.peek())))
+
+
+class _Giving:
+    """What a command is to read, as fast as it reads; then it is told that this was all."""
+
+    def __init__(self, connection: socket.socket, given: bytes | None) -> None:
+        self._connection = connection
+        self._left = memoryview(given or b"")
+        self.done = given is None
+
+    def go_on(self) -> None:
+        """Of a connection that takes more; a command that has ended or closed its input reads no more."""
+        try:
+            if self._left:
+                self._left = self._left[self._connection.send(self._left[:CHUNK]) :]
+            if not self._left:
+                self._connection.shutdown(socket.SHUT_WR)
+                self.done = True
+        except OSError:
+            self.done = True
 
 
 class _Pieces:

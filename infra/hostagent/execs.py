@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from chalicelib.contract.agent_api import ExecCall, ExecUser, Ran, RefusalCode
+from chalicelib.contract.agent_api import ExecCall, ExecUser, InsideCall, Ran, RefusalCode
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused
@@ -27,9 +28,22 @@ AT_ONCE = 32
 AT_ONCE_IN_ONE = 4
 """Commands in one container."""
 
-_ROOT = "0"
+ROOT = "0"
 _NOT_FOUND, _NOT_POSSIBLE = 127, 126
 """What shells say of a program that is not there, and of one that cannot be run."""
+
+
+class Heard(Protocol):
+    """Keeps what a command prints."""
+
+    def take(self, stream: int, piece: bytes) -> None:
+        """The next piece."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+Kept = TypeVar("Kept", bound=Heard)
 
 
 @dataclass(slots=True)
@@ -48,17 +62,28 @@ class Execs:
 
     def run(self, call: ExecCall) -> Ran:
         """Run it to its end, or its time's; CallRefused when it was not run at all."""
+        command = Command(tuple(call.command), ROOT, call.workdir, tuple(call.environment.items()))
+        return _answer(*self.once(call, command, Printed))
+
+    def once(
+        self, call: InsideCall, command: Command, kept: Callable[[], Kept], given: bytes | None = None
+    ) -> tuple[Kept, Exited, int]:
+        """Run a command as whom the call says: what was kept of it, how it ended, and after how many milliseconds.
+
+        CallRefused when it was not run at all.
+        """
         began = self.clock()
         with self._place(call.container_id):
             engine_id = self._engine_id(call)
+            attempt = _Attempt(engine_id, kept, given, began + call.timeout_seconds)
             try:
-                printed, exited = self._as_asked(engine_id, call, began + call.timeout_seconds)
+                heard, exited = self._as_asked(call.user, command, attempt)
             except (NotThere, EngineRefused) as error:
                 raise _not_running() from error
         took = round((self.clock() - began) * 1000)
         ids = {"container": call.container_id, "code": exited.exit_code, "milliseconds": took}
         log.info("command timed out" if exited.left else "command ended", extra=ids)
-        return _answer(printed, exited, took)
+        return heard, exited, took
 
     @contextmanager
     def _place(self, container_id: str) -> Iterator[None]:
@@ -76,7 +101,7 @@ class Execs:
                 if not self._running[container_id]:
                     del self._running[container_id]
 
-    def _engine_id(self, call: ExecCall) -> str:
+    def _engine_id(self, call: InsideCall) -> str:
         intent = self.journal.get(call.container_id)
         if intent is None or intent.generation != call.generation or intent.step is not Step.READY:
             raise _not_running()
@@ -84,29 +109,27 @@ class Execs:
             raise _not_running()
         return intent.engine_id
 
-    def _as_asked(self, engine_id: str, call: ExecCall, ends: float) -> tuple[Printed, Exited]:
+    def _as_asked(self, user: ExecUser | None, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
         """As the user asked for; as root where none was and the image has no `user`."""
-        command = Command(tuple(call.command), _ROOT, call.workdir, tuple(call.environment.items()))
-        as_user = replace(command, user=ExecUser.USER.value)
-        if call.user is not ExecUser.ROOT:
-            printed, exited = self._once(engine_id, as_user, ends)
-            if call.user is not None or not _no_such_user(exited):
-                return printed, exited
-        return self._once(engine_id, command, ends)
+        if user is not ExecUser.ROOT:
+            heard, exited = self._run(replace(command, user=ExecUser.USER.value), attempt)
+            if user is not None or not no_such_user(exited):
+                return heard, exited
+        return self._run(replace(command, user=ROOT), attempt)
 
-    def _once(self, engine_id: str, command: Command, ends: float) -> tuple[Printed, Exited]:
-        exec_id = self.engine.prepare(engine_id, command)
-        printed = Printed()
+    def _run(self, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
+        exec_id = self.engine.prepare(attempt.engine_id, command)
+        heard = attempt.kept()
         with self._noted(exec_id) as note:
             exited = self.engine.run_prepared(
-                exec_id, printed.take, lambda: self._closed.is_set() or self.clock() >= ends
+                exec_id, heard.take, lambda: self._closed.is_set() or self.clock() >= attempt.ends, attempt.given
             )
             if exited.left:
                 self._end(note)
             else:
                 note.unlink(missing_ok=True)
-        printed.close()
-        return printed, exited
+        heard.close()
+        return heard, exited
 
     @contextmanager
     def _noted(self, exec_id: str) -> Iterator[Path]:
@@ -144,11 +167,21 @@ class Execs:
         self._closed.set()
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt(Generic[Kept]):
+    """What stays the same whoever runs the command."""
+
+    engine_id: str
+    kept: Callable[[], Kept]
+    given: bytes | None
+    ends: float
+
+
 def _not_running() -> CallRefused:
     return CallRefused(RefusalCode.UNKNOWN, "there is no such container running")
 
 
-def _no_such_user(exited: Exited) -> bool:
+def no_such_user(exited: Exited) -> bool:
     """An engine says so, or says nothing at all of a command that it did not start."""
     return not exited.started and ("unable to find user" in exited.said or not exited.said)
 
@@ -172,7 +205,7 @@ def _answer(printed: Printed, exited: Exited, took: int) -> Ran:
 
 def _why(exited: Exited) -> tuple[int, str]:
     """In words of ours: the engine's tell of its own inside."""
-    if _no_such_user(exited):
+    if no_such_user(exited):
         return _NOT_POSSIBLE, "no such user in the container\n"
     said = exited.said.lower()  # runtimes differ in their capitals
     if "chdir" in said or "cwd" in said:

@@ -19,6 +19,7 @@ from chalicelib.contract.agent_api import (
     Accepted,
     ContainerSpec,
     ExecCall,
+    FileCall,
     PowerCall,
     Refusal,
     RefusalCode,
@@ -28,6 +29,7 @@ from chalicelib.contract.agent_api import (
 from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
 from chalicelib.contract.tracing import bound
 from infra.hostagent.execs import AT_ONCE, Execs
+from infra.hostagent.inside import Files
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
@@ -36,6 +38,8 @@ from infra.hostagent.ports import EngineError
 log = logging.getLogger("berth.agent.http")
 
 BODY_LIMIT = 256 * 1024
+FILE_LIMIT = 6 * 1024 * 1024
+"""Of a call with a file in it, which comes as base64."""
 
 SPARE = 4
 """Threads that tell those who come when all places for commands are taken."""
@@ -138,6 +142,11 @@ def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs) ->
             Route("/v1/containers/{container_id}/power", guarded(power), methods=["POST"]),
             Route("/v1/containers/{container_id}/resize", guarded(resize), methods=["POST"]),
             Route("/v1/containers/{container_id}/exec", guarded(_runs(execs), waiting), methods=["POST"]),
+            Route(
+                "/v1/containers/{container_id}/files",
+                guarded(_does(Files(execs)), waiting, FILE_LIMIT),
+                methods=["POST"],
+            ),
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),
@@ -155,6 +164,16 @@ def _runs(execs: Execs) -> Endpoint:
     return run
 
 
+def _does(files: Files) -> Endpoint:
+    def do(request: Request, body: bytes) -> Response:
+        call = FileCall.model_validate_json(body)
+        _same_id(request, call.container_id)
+        with bound(container=call.container_id, trace=call.trace):
+            return Response(files.do(call).model_dump_json(), media_type="application/json")
+
+    return do
+
+
 class _WrongCall(Exception):
     """Path and body do not agree."""
 
@@ -165,11 +184,13 @@ class _Guarded:
 
     guard: Guard
 
-    def __call__(self, endpoint: Endpoint, pool: Executor | None = None) -> Callable[[Request], Awaitable[Response]]:
-        """By threads of this pool, or those that all share."""
+    def __call__(
+        self, endpoint: Endpoint, pool: Executor | None = None, limit: int = BODY_LIMIT
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """By threads of this pool, or those that all share; a body may have so many bytes."""
 
         async def checked(request: Request) -> Response:
-            body = await _body(request)
+            body = await _body(request, limit)
             if body is None:
                 return JSONResponse({"error": "body too large"}, 413)
             if pool is None:
@@ -194,12 +215,12 @@ class _Guarded:
             return _refused("the host's engine does not answer", RefusalCode.ENGINE_DOWN)
 
 
-async def _body(request: Request) -> bytes | None:
+async def _body(request: Request, limit: int) -> bytes | None:
     """The body, or None when it is too large."""
     chunks = bytearray()
     async for chunk in request.stream():
         chunks += chunk
-        if len(chunks) > BODY_LIMIT:
+        if len(chunks) > limit:
             return None
     return bytes(chunks)
 

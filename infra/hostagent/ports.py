@@ -144,6 +144,8 @@ class Command:
     user: str
     workdir: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    reads: bool = False
+    """Whether it is given something to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +228,11 @@ class Engine(Protocol):
     def prepare(self, engine_id: str, command: Command) -> str:
         """Have a command ready to run in a running container, once, and return its id; NotThere or EngineRefused."""
 
-    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
-        """Run what was prepared to its end, or leave it once `over` says so, which is asked often."""
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
+        """Run what was prepared to its end, or leave it once `over` says so, which is asked often.
+
+        One that reads has `given`, and then its end.
+        """
 
     def end(self, exec_id: str) -> None:
         """Kill it with all it has begun; nothing when it has ended or nobody knows it. EngineRefused if it lives on."""

@@ -15,7 +15,18 @@ from typing import Any
 
 import httpx
 
-from chalicelib.contract.agent_api import ContainerSpec, ExecCall, Held, PowerCall, Removal, ResizeCall, Verb
+from chalicelib.contract.agent_api import (
+    ContainerSpec,
+    ExecCall,
+    FileCall,
+    Filed,
+    FileDeed,
+    Held,
+    PowerCall,
+    Removal,
+    ResizeCall,
+    Verb,
+)
 from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Inventory
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
@@ -136,6 +147,15 @@ class RunningAgent:
         ids = {"container_id": spec.container_id, "user_id": spec.user_id, "generation": spec.generation}
         call = ExecCall(**(ids | values | changes))
         return self.call("POST", f"/v1/containers/{spec.container_id}/exec", call.model_dump_json().encode())
+
+    def file(self, spec: ContainerSpec, deed: FileDeed, path: str, content: bytes = b"", **changes: Any) -> Filed:
+        """What the host answers to a call about a file."""
+        values: dict[str, Any] = {"timeout_seconds": 20, "deed": deed, "path": path, "content": content}
+        ids = {"container_id": spec.container_id, "user_id": spec.user_id, "generation": spec.generation}
+        call = FileCall(**(ids | values | changes))
+        answer = self.call("POST", f"/v1/containers/{spec.container_id}/files", call.model_dump_json().encode())
+        assert answer.status_code == 200, answer.text
+        return Filed.model_validate_json(answer.content)
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""

@@ -1,6 +1,7 @@
 """`infra.hostagent.ports.Engine`: the same promises asked of the fake and of Docker."""
 
 import contextlib
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -271,20 +272,26 @@ def test_a_network_is_made_once_and_again_when_it_is_gone(bench: Bench) -> None:
 
 PRINTS = ("sh", "-c", "echo out; sleep 0.2; echo err >&2; exit 3")
 NEVER_ENDS = ("sh", "-c", "echo begun; sleep 1000")
+READS = ("cat",)
 PROGRAMS = {
+    READS: Program(echoes=True),
     PRINTS: Program(((STDOUT, b"out\n"), (STDERR, b"err\n")), exit_code=3),
     NEVER_ENDS: Program(((STDOUT, b"begun\n"),), endless=True),
 }
 
 
-def run(bench: Bench, command: Command, seconds: float = 20) -> tuple[Exited, list[tuple[int, bytes]], str]:
+def run(
+    bench: Bench, command: Command, seconds: float = 20, given: bytes | None = None
+) -> tuple[Exited, list[tuple[int, bytes]], str]:
     """How it ended, what was heard of it, and its id, in a new container."""
     engine_id = bench.engine.create(bench.profile())
     bench.engine.start(engine_id)
     exec_id = bench.engine.prepare(engine_id, command)
     heard: list[tuple[int, bytes]] = []
     ends = time.monotonic() + seconds
-    exited = bench.engine.run_prepared(exec_id, lambda *piece: heard.append(piece), lambda: time.monotonic() > ends)
+    exited = bench.engine.run_prepared(
+        exec_id, lambda *piece: heard.append(piece), lambda: time.monotonic() > ends, given
+    )
     return exited, heard, exec_id
 
 
@@ -294,6 +301,16 @@ def test_a_command_prints_on_two_outputs_and_ends_with_its_code(bench: Bench) ->
     assert exited == Exited(3)
     assert heard == [(STDOUT, b"out\n"), (STDERR, b"err\n")]
     bench.engine.end(exec_id)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_command_reads_what_it_is_given_to_its_end(bench: Bench, size: int) -> None:
+    given = os.urandom(size)
+
+    exited, heard, _ = run(bench, Command(READS, "0", reads=True), given=given)
+
+    assert exited == Exited(0)
+    assert b"".join(piece for _, piece in heard) == given
 
 
 def test_a_command_that_cannot_be_started_says_so(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.hostagent.pins import is_pin, local_name, pinned
 from infra.hostagent.ports import (
+    STDOUT,
     Attachment,
     Command,
     EngineContainer,
@@ -45,6 +46,8 @@ class Program:
     prints: tuple[tuple[int, bytes], ...] = ()
     exit_code: int = 0
     endless: bool = False
+    echoes: bool = False
+    """Prints what it is given to read."""
 
 
 @dataclass
@@ -266,7 +269,7 @@ class FakeEngine:
             self.prepared[exec_id] = command
         return exec_id
 
-    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool]) -> Exited:
+    def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
         self._called("run_prepared")
         command = self.prepared[exec_id]
         if command.user not in self.users:
@@ -274,6 +277,8 @@ class FakeEngine:
         program = self.programs.get(command.argv)
         if program is None:
             return Exited(126, started=False, said="exec: executable file not found in $PATH")
+        if program.echoes:
+            take(STDOUT, given or b"")
         for stream, piece in program.prints:
             take(stream, piece)
         if program.endless:
