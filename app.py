@@ -12,6 +12,7 @@ from chalicelib.settings import prefix_from, queue_name
 
 app = Chalice(app_name="berth", configure_logs=False)
 app.experimental_feature_flags.update(["WEBSOCKETS"])
+app.api.binary_types[:] = ["*/*"]
 app.register_middleware(edge.invocations.around(wiring.metrics, wiring.tracer), "all")
 
 ANY_TYPE = ["*/*"]
@@ -63,6 +64,31 @@ def restart_container(container_id: str) -> Response:
 @app.route("/containers/{container_id}/exec", methods=["POST"], content_types=ANY_TYPE)
 def run_command(container_id: str) -> Response:
     return edge.http.answer(app, edge.containers.execute, wiring.api)
+
+
+@app.route("/containers/{container_id}/files/list", methods=["GET"])
+def list_folder(container_id: str) -> Response:
+    return edge.http.answer(app, edge.files.list_folder, wiring.api)
+
+
+@app.route("/containers/{container_id}/files", methods=["GET"])
+def read_file(container_id: str) -> Response:
+    return edge.http.answer(app, edge.files.read, wiring.api)
+
+
+@app.route("/containers/{container_id}/files", methods=["POST"], content_types=ANY_TYPE)
+def write_file(container_id: str) -> Response:
+    return edge.http.answer(app, edge.files.write, wiring.api)
+
+
+@app.route("/containers/{container_id}/files", methods=["DELETE"])
+def remove_file(container_id: str) -> Response:
+    return edge.http.answer(app, edge.files.remove, wiring.api)
+
+
+@app.route("/containers/{container_id}/files/mkdir", methods=["POST"], content_types=ANY_TYPE)
+def make_folder(container_id: str) -> Response:
+    return edge.http.answer(app, edge.files.make_folder, wiring.api)
 
 
 @app.route("/containers/{container_id}/settings", methods=["PATCH"], content_types=ANY_TYPE)

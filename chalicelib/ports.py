@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from chalicelib.contract.agent_api import (
         ContainerSpec,
         ExecCall,
+        FileCall,
+        Filed,
         Holdings,
         HostReport,
         PowerCall,
@@ -257,10 +259,13 @@ class Agents(Protocol):
 
 
 class Runner(Protocol):
-    """Commands inside containers: the one call to a host that waits for work, and is never made twice."""
+    """Commands and files inside containers: calls to a host that wait for work, and are never made twice."""
 
     def run(self, host: Host, call: ExecCall) -> Ran:
         """Run it and answer what it printed; AgentRefused (it was not run) or AgentUnreachable (it may have been)."""
+
+    def file(self, host: Host, call: FileCall) -> Filed:
+        """Do it and answer what was found; AgentRefused (it was not done) or AgentUnreachable (it may have been)."""
 
 
 class Sockets(Protocol):

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from chalicelib.edge.containers import Api
     from chalicelib.edge.sockets import Doorkeeper
     from chalicelib.ports import Tracer
+    from chalicelib.services.attended import Attended
     from chalicelib.services.audit import Audit
     from chalicelib.services.dead_letters import DeadLetterWatch
     from chalicelib.services.enrolment import Enrolments
+    from chalicelib.services.files import Files
     from chalicelib.services.fleet import Fleet
     from chalicelib.services.leases import Leases
     from chalicelib.services.provisioning import Provisioning
@@ -265,14 +267,22 @@ def rates() -> Rates:
 def api() -> Api:
     from chalicelib.edge.containers import Api
     from chalicelib.ports import Rate
+    from chalicelib.services.attended import Attended
     from chalicelib.services.execution import Execution
     from chalicelib.services.lifecycle import Lifecycle
     from chalicelib.services.reconfiguration import Reconfiguration
 
     rate = Rate(settings().creates_per_minute, settings().creates_per_second)
     lifecycle = Lifecycle(containers(), _LazyCommands(), CLOCK, IDS, rate)
-    execution = Execution(lifecycle, hosts(), agents)
-    return Api(lifecycle, Reconfiguration(lifecycle, hosts()), execution, tokens(), rates())
+    attended = Attended(lifecycle, hosts(), agents)
+    reconfiguration = Reconfiguration(lifecycle, hosts())
+    return Api(lifecycle, reconfiguration, Execution(attended), lambda: _files(attended), tokens(), rates())
+
+
+def _files(attended: Attended) -> Files:
+    from chalicelib.services.files import Files
+
+    return Files(attended)
 
 
 @cache

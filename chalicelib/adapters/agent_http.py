@@ -1,7 +1,7 @@
 """Calls to host agents: a spec or a removal comes in, a signed call goes out, its refusal comes back as ours."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -9,14 +9,17 @@ from pydantic import ValidationError
 from chalicelib.contract.agent_api import (
     ContainerSpec,
     ExecCall,
+    FileCall,
+    Filed,
     Holdings,
+    InsideCall,
     PowerCall,
     Ran,
     Refusal,
     Removal,
     ResizeCall,
 )
-from chalicelib.contract.model import Traced
+from chalicelib.contract.model import Message, Traced
 from chalicelib.contract.signatures import sign_call
 from chalicelib.contract.tracing import traced
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
@@ -32,6 +35,8 @@ ANSWER_SECONDS = 2.5
 """What an agent needs beside a command's own time, to kill it and to answer."""
 
 _REFUSALS = (409, 503)
+
+Answer = TypeVar("Answer", bound=Message)
 
 
 class HttpAgents:
@@ -56,19 +61,17 @@ class HttpAgents:
         self._call(host, "POST", f"/v1/containers/{call.container_id}/resize", call)
 
     def holdings(self, host: "Host") -> Holdings:
-        answer = self._call(host, "GET", "/v1/containers")
-        try:
-            return Holdings.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise AgentUnreachable("the agent's answer cannot be read") from error
+        return _read(self._call(host, "GET", "/v1/containers"), Holdings)
 
     def run(self, host: "Host", call: ExecCall) -> Ran:
+        return _read(self._wait(host, f"/v1/containers/{call.container_id}/exec", call), Ran)
+
+    def file(self, host: "Host", call: FileCall) -> Filed:
+        return _read(self._wait(host, f"/v1/containers/{call.container_id}/files", call), Filed)
+
+    def _wait(self, host: "Host", path: str, call: InsideCall) -> httpx.Response:
         timeout = httpx.Timeout(call.timeout_seconds + ANSWER_SECONDS, connect=TIMEOUT.connect)
-        answer = self._call(host, "POST", f"/v1/containers/{call.container_id}/exec", call, timeout)
-        try:
-            return Ran.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise AgentUnreachable("the agent's answer cannot be read") from error
+        return self._call(host, "POST", path, call, timeout)
 
     def _call(
         self, host: "Host", method: str, path: str, message: Traced | None = None, timeout: httpx.Timeout = TIMEOUT
@@ -97,6 +100,13 @@ class HttpAgents:
             call_id=self._ids.uuid(),
             issued_at=int(self._clock.now().timestamp()),
         )
+
+
+def _read(answer: httpx.Response, model: type[Answer]) -> Answer:
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise AgentUnreachable("the agent's answer cannot be read") from error
 
 
 def _check(answer: httpx.Response) -> None:

@@ -1,22 +1,28 @@
 """Everything that can go wrong, in our words. Facts come in as fields; `edge.answers` alone maps them to HTTP.
 
 BerthError
-├── Refused                      the caller can do something about it (4xx, but for commands that end late or unheard)
+├── Refused                      the caller can do something about it (4xx, but for what ends late or unheard inside)
 │   ├── Unauthorized             401  no, broken, unknown, expired or revoked token
 │   ├── InsufficientScope        403  the token may not do this
 │   ├── OriginNotAllowed         403  a browser page that is not on the list
 │   ├── InvalidRequest           400  a field is wrong; says which and how
 │   ├── UnsupportedMediaType     415  the body is not declared as JSON
 │   ├── BodyTooLarge             413  more than the limit
+│   ├── FileTooLarge             413  what is to be read is more than goes out in one answer
+│   ├── FileDenied               403  the container's own permissions, or a folder that every system needs
+│   ├── DiskFull                 409  the container has used up its disk
+│   ├── FileFailed               409  the container's programs could not do it; has what they said
 │   ├── LimitReached             403  the tier's containers are all in use
 │   ├── NameTaken                409  the user has a live container of that name
 │   ├── StatusConflict           409  not possible in this status
 │   ├── NoRoom                   409  the container's host has no room for more
 │   ├── KeyReused                422  an idempotency key with another body
 │   ├── NotFound                 404  not there, or not the caller's
+│   ├── FileMissing              404  the container has no such file or folder
 │   ├── RateLimited              429  too often; says when to come back
-│   ├── HostSilent               503  the container's host gave no answer: whether the command ran is not known
-│   └── CommandTimedOut          504  the command was killed when its time was over; has what it printed
+│   ├── HostSilent               503  the container's host gave no answer: whether it was done is not known
+│   ├── CommandTimedOut          504  the command was killed when its time was over; has what it printed
+│   └── FileTimedOut             504  the container's programs took too long; nothing is half written
 ├── Busy                         503  the store refused after bounded retries; nothing was written
 └── Internal                     between our own parts; never reaches a client as such
     ├── StaleWrite               the record has moved on since it was read
@@ -150,13 +156,62 @@ class RateLimited(Refused):
         self.retry_after = retry_after
 
 
+class FileMissing(Refused):
+    code = "file_not_found"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("file not found", path=path)
+
+
+class FileDenied(Refused):
+    code = "file_denied"
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__("permission denied", path=path, message=message)
+
+
+class FileTooLarge(Refused):
+    """`limit_bytes` of what goes out in one answer, and how many there are."""
+
+    code = "file_too_large"
+
+    def __init__(self, path: str, limit_bytes: int, size: int | None, message: str) -> None:
+        facts = {"limit_bytes": limit_bytes} | ({} if size is None else {"size": size})
+        super().__init__("too large for one answer", path=path, message=message, **facts)
+
+
+class DiskFull(Refused):
+    code = "disk_full"
+
+    def __init__(self) -> None:
+        message = "remove something, or create a container with a larger disk_mb"
+        super().__init__("no space left in the container", message=message)
+
+
+class FileFailed(Refused):
+    """`said` is by programs of the container."""
+
+    code = "file_failed"
+
+    def __init__(self, path: str, said: str) -> None:
+        super().__init__("the container could not do it", path=path, said=said)
+
+
+class FileTimedOut(Refused):
+    code = "file_timed_out"
+
+    def __init__(self, seconds: float) -> None:
+        message = "a busy container takes longer: send it again, or run a command that goes on by itself"
+        super().__init__("the container took too long", timeout_s=seconds, message=message)
+
+
 class HostSilent(Refused):
-    """Nobody knows whether the command ran, so it is not run again."""
+    """Nobody knows whether it was done, so it is not done again."""
 
     code = "host_silent"
 
-    def __init__(self) -> None:
-        message = "the command may have run: look before you send it again"
+    def __init__(self, what: str = "the command may have run") -> None:
+        message = f"{what}: look before you send it again"
         super().__init__("the container's host gave no answer", message=message)
 
 

@@ -14,26 +14,32 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
     errors.InsufficientScope: 403,
     errors.OriginNotAllowed: 403,
     errors.LimitReached: 403,
+    errors.FileDenied: 403,
     errors.NotFound: 404,
+    errors.FileMissing: 404,
     errors.NameTaken: 409,
     errors.StatusConflict: 409,
     errors.NoRoom: 409,
+    errors.DiskFull: 409,
+    errors.FileFailed: 409,
     errors.BodyTooLarge: 413,
+    errors.FileTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.KeyReused: 422,
     errors.RateLimited: 429,
     errors.Busy: 503,
     errors.HostSilent: 503,
     errors.CommandTimedOut: 504,
+    errors.FileTimedOut: 504,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to an HTTP client: a JSON object, or a published document as its text."""
+    """What goes back to an HTTP client: a JSON object, a published document as its text, or a file's bytes."""
 
     status: int
-    body: dict[str, Any] | str
+    body: dict[str, Any] | str | bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

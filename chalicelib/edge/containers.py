@@ -1,9 +1,12 @@
 """Views of `/containers`: a call comes in, the contract's answer goes out."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.contract.agent_api import Verb
 from chalicelib.contract.statuses import LIVE
@@ -20,6 +23,9 @@ from chalicelib.services.rates import Rates
 from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.tokens import Tokens
 
+if TYPE_CHECKING:
+    from chalicelib.services.files import Files
+
 PAGE_LIMIT = 100
 LONGEST_WAIT = 25
 
@@ -31,6 +37,8 @@ class Api:
     lifecycle: Lifecycle
     reconfiguration: Reconfiguration
     execution: Execution
+    files: Callable[[], Files]
+    """Asked for when the first file is: few requests are about one."""
     tokens: Tokens
     rates: Rates
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import pydantic_core
-from chalice.app import Chalice, Request, Response
+from chalice.app import CaseInsensitiveMapping, Chalice, Request, Response
 
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import (
@@ -83,13 +84,17 @@ class Call:
         """A call that needs no token, or has no good one: RateLimited when its address makes too many of them."""
         self.rates.unauthenticated(self.address)
 
-    def document(self) -> dict[str, object]:
+    @property
+    def media_type(self) -> str:
+        """What the body is said to be; JSON when nothing is said."""
+        return self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+
+    def document(self, limit: int = BODY_LIMIT) -> dict[str, object]:
         """The body as a JSON object; UnsupportedMediaType, BodyTooLarge or InvalidRequest."""
-        media_type = self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+        if self.media_type != "application/json":
             raise UnsupportedMediaType
-        if len(self.body) > BODY_LIMIT:
-            raise BodyTooLarge(BODY_LIMIT)
+        if len(self.body) > limit:
+            raise BodyTooLarge(limit)
         try:
             document = pydantic_core.from_json(self.body, allow_inf_nan=False)
         except ValueError as error:
@@ -104,10 +109,14 @@ class Call:
 
 
 def answer(app: Chalice, view: Callable[[Call, Services], Answer], services: Callable[[], Services]) -> Response:
-    """The response to the app's current request: the view's answer, or that of the error it raised."""
+    """The response to the app's current request: the view's answer, or that of the error it raised.
+
+    Whoever names nothing that they accept (Go, for one) accepts everything; Chalice would refuse them all bytes.
+    """
     request = app.current_request
     if request is None:
         raise RuntimeError("views answer requests only")
+    request.headers = CaseInsensitiveMapping({"accept": "*/*", **request.headers})
     request_id = request.context.get("requestId", "")
     with bound(trace=request_id, route=f"{request.method} {request.context.get('resourcePath', '')}"):
         return _response(_answered(request, request_id, view, services), request_id)
@@ -144,8 +153,26 @@ def _call(request: Request, request_id: str, rates: Rates) -> Call:
 
 def _response(answered: Answer, request_id: str) -> Response:
     headers: dict[str, str | list[str]] = {**_EVERY_ANSWER, "X-Request-Id": request_id, **answered.headers}
+    if isinstance(answered.body, bytes):
+        return BinaryResponse(body=answered.body, headers=headers, status_code=answered.status)
     body = answered.body if isinstance(answered.body, str) else json.dumps(answered.body, separators=(",", ":"))
-    return Response(body=body, headers=headers, status_code=answered.status)
+    return TextResponse(body=body, headers=headers, status_code=answered.status)
+
+
+class TextResponse(Response):
+    """A response in text, which goes out as it is though the API takes every type for binary."""
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002 - that is the point
+        return super().to_dict(None)
+
+
+class BinaryResponse(Response):
+    """A response in bytes, for API Gateway in base64."""
+
+    def to_dict(self, binary_types: list[str] | None = None) -> dict[str, Any]:  # noqa: ARG002 - see above
+        body = base64.b64encode(self.body).decode()
+        plain = Response(body=body, headers=self.headers, status_code=self.status_code)
+        return plain.to_dict(None) | {"isBase64Encoded": True}
 
 
 def _where(error: ValueError) -> str:

@@ -153,7 +153,7 @@ def command_request(document: dict[str, Any]) -> CommandRequest:
     body = shaped(ExecShape, document)
     if body.user not in ("", *ExecUser):
         raise InvalidRequest("unsupported user", "user", supported_users=[user.value for user in ExecUser])
-    if body.workdir and not (body.workdir.startswith("/") and len(body.workdir) <= PATH_BYTES and _sound(body.workdir)):
+    if body.workdir and not (body.workdir.startswith("/") and len(body.workdir) <= PATH_BYTES and sound(body.workdir)):
         raise InvalidRequest("workdir must be an absolute path", "workdir")
     return CommandRequest(
         command=_command(body),
@@ -175,12 +175,12 @@ def _command(body: ExecShape) -> tuple[str, ...]:
         raise InvalidRequest(f"{field} must be a string or a list of strings", field)
     if not words or not words[0] or not given or len(words) > WORDS:
         raise InvalidRequest(f"{field} must have 1 to {WORDS} words, the first not empty", field)
-    if not all(map(_sound, words)) or sum(len(word.encode()) for word in words) > COMMAND_BYTES:
+    if not all(map(sound, words)) or sum(len(word.encode()) for word in words) > COMMAND_BYTES:
         raise InvalidRequest(f"{field} must have no NUL and at most {COMMAND_BYTES} bytes", field)
     return tuple(words)
 
 
-def _sound(text: str) -> bool:
+def sound(text: str) -> bool:
     """Whether the kernel takes it as an argument."""
     try:
         text.encode()

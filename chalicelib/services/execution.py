@@ -1,29 +1,18 @@
 """Commands inside containers: a caller and a command come in, what it printed goes out, or a refusal."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.contract.agent_api import ExecCall, ExecUser, Ran, RefusalCode
-from chalicelib.contract.statuses import Status
+from chalicelib.contract.agent_api import ExecCall, ExecUser, Ran
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import (
-    AgentRefused,
-    AgentUnreachable,
-    Busy,
-    CommandTimedOut,
-    HostSilent,
-    NotFound,
-    RateLimited,
-    StatusConflict,
-)
-from chalicelib.domain.host import Host
+from chalicelib.domain.errors import CommandTimedOut
 from chalicelib.domain.identity import Caller
-from chalicelib.ports import HostStore, Runner
-from chalicelib.services.lifecycle import Lifecycle
+from chalicelib.services.attended import Attended
 
 log = logging.getLogger("berth.execution")
+
+_UNHEARD = "the command may have run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +30,17 @@ class CommandRequest:
 class Execution:
     """Run commands, each once, while the caller waits."""
 
-    lifecycle: Lifecycle
-    hosts: HostStore
-    runner: Callable[[], Runner]
-    """Asked for when the first command is run: most requests need none, and it takes time to make."""
+    attended: Attended
 
     def run(self, caller: Caller, reference: str, request: CommandRequest) -> dict[str, Any]:
         """What it printed and how it ended; NotFound, StatusConflict, RateLimited, HostSilent or CommandTimedOut."""
-        container = self.lifecycle.find(caller, reference)
-        if container.status is not Status.RUNNING:
-            raise _not_running(container)
-        ran = self._run(container, self._host(container), _call(container, request))
+        container = self.attended.running(caller, reference)
+        call = _call(container, request)
+        ran = self.attended.ask(container, lambda runner, host: runner.run(host, call), _UNHEARD)
         log.info("command ran", extra={"container": container.id, "user": caller.user_id, "timed_out": ran.timed_out})
         if ran.timed_out:
             raise CommandTimedOut(request.timeout_seconds, _body(ran))
         return _body(ran)
-
-    def _host(self, container: Container) -> Host:
-        if container.host_id is None:
-            raise _not_running(container)
-        try:
-            return self.hosts.get(container.host_id)
-        except NotFound as error:
-            raise HostSilent from error
-
-    def _run(self, container: Container, host: Host, call: ExecCall) -> Ran:
-        ids = {"container": container.id, "host": host.id}
-        try:
-            return self.runner().run(host, call)
-        except AgentRefused as refusal:
-            log.warning("host refused the command", extra={**ids, "code": refusal.code})
-            if refusal.code == RefusalCode.BUSY:
-                raise RateLimited(1, "too many commands at once") from refusal
-            if refusal.code == RefusalCode.ENGINE_DOWN:
-                raise Busy("the host's engine does not answer") from refusal
-            raise _not_running(container) from refusal
-        except AgentUnreachable as error:
-            log.warning("host gave no answer to a command", extra={**ids, "reason": str(error)})
-            raise HostSilent from error
 
 
 def _call(container: Container, request: CommandRequest) -> ExecCall:
@@ -92,10 +54,6 @@ def _call(container: Container, request: CommandRequest) -> ExecCall:
         environment=request.environment,
         timeout_seconds=request.timeout_seconds,
     )
-
-
-def _not_running(container: Container) -> StatusConflict:
-    return StatusConflict("commands run in running containers only", container.status)
 
 
 def _body(ran: Ran) -> dict[str, Any]:

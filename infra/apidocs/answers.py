@@ -275,6 +275,40 @@ class TierCatalogue(Body):
     count: int
 
 
+class FileRow(Body):
+    """A file or folder as the container tells of it."""
+
+    name: str
+    path: str
+    size: int
+    mode: str = Field(description="As `ls` writes it.")
+    mod_time: datetime
+    is_dir: bool
+
+
+class FileListing(Body):
+    path: str
+    files: list[FileRow]
+    count: int
+
+
+class FileWritten(Body):
+    message: str
+    filename: str
+    path: str
+    size: int
+
+
+class FolderMade(Body):
+    message: str
+    path: str
+
+
+class FileRemoved(Body):
+    message: str
+    path: str
+
+
 class Health(Body):
     status: Literal["ok"]
 

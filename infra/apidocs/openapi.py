@@ -22,13 +22,13 @@ _WORDS = {
     403: "Not with this token, or not in this tier.",
     404: "Not there, or not yours: the same answer.",
     409: "Not possible now.",
-    413: "The body is over 64 KB.",
+    413: "More than the limit: 64 KB, or 4 MB of a file.",
     415: "The body is not declared as JSON.",
     422: "The key came with another body.",
     429: "Too often: come back after `retry_after` seconds.",
     500: "A fault of ours; nothing about it leaves but the request id.",
     503: "Nothing was changed: send it again. With `host_silent` a command may have run: look first.",
-    504: "It was killed when its time was over; what it printed until then is here.",
+    504: "It was killed when its time was over; what a command printed until then is here.",
 }
 
 
@@ -126,9 +126,21 @@ def _described(operation: Operation) -> dict[str, Any]:
             content["example"] = operation.example
         described["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": content},
+            "content": {"application/json": content} | (_FILE_BODIES if operation.takes_file else {}),
         }
     return described
+
+
+_FILE_BODIES: dict[str, Any] = {
+    "application/octet-stream": {"schema": {}},
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        }
+    },
+}
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
@@ -159,6 +171,7 @@ def _answer(operation: Operation) -> dict[str, Any]:
     if operation.idempotent_by_key:
         headers["Location"] = {"schema": {"type": "string"}, "description": "Where the container is."}
         headers["Idempotent-Replayed"] = {"schema": {"type": "string"}, "description": "`true` on a repeated answer."}
+    headers |= {name: {"schema": {"type": "string"}} for name in operation.headers}
     return {
         "description": operation.summary,
         "headers": headers,

@@ -5,9 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.statuses import LIVE
 from chalicelib.domain import errors
 from chalicelib.edge.containers import LONGEST_WAIT, PAGE_LIMIT
+from chalicelib.edge.files import HOME, FileShape, FolderShape
 from chalicelib.edge.payloads import ChangesShape, CreateShape, ExecShape, GuestShape, TicketShape, TokenShape
 from infra.apidocs import answers
 
@@ -42,6 +44,10 @@ class Operation:
     tag: str = "containers"
     media_type: str = "application/json"
     idempotent_by_key: bool = False
+    takes_file: bool = False
+    """Whether the body may be the file itself, or a form with it, instead of JSON."""
+    headers: tuple[str, ...] = ()
+    """Of the answer, beside those of every answer."""
 
     @property
     def id(self) -> str:
@@ -54,6 +60,16 @@ _ONE = (errors.NotFound,)
 _POWER = (errors.NotFound, errors.StatusConflict)
 _BODY = (errors.InvalidRequest, errors.BodyTooLarge, errors.UnsupportedMediaType)
 _ASKED = (errors.InvalidRequest,)
+_FILES = (
+    *_POWER, errors.FileMissing, errors.FileDenied, errors.FileFailed, errors.HostSilent, errors.FileTimedOut,
+)  # fmt: skip
+_PATH = {"type": "string"}
+_AS = Query(
+    "user",
+    {"type": "string", "enum": ["", *(user.value for user in ExecUser)]},
+    "Absent: `user` where the image has such a user, else `root`.",
+)
+_WHICH = (Query("path", _PATH, "Absolute; required."), _AS)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -96,6 +112,33 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST", "/containers/{container_id}/exec", "Run a command in a running container and wait for it", "exec", 200,
         answers.CommandRan, ExecShape, {"command": "uname -a", "timeout_seconds": 5},
         refusals=(*_BODY, *_POWER, errors.HostSilent, errors.CommandTimedOut),
+    ),
+    Operation(
+        "GET", "/containers/{container_id}/files/list", "List a folder", "exec", 200, answers.FileListing,
+        query=(Query("path", _PATH, f"Absolute; `{HOME}` when absent."), _AS),
+        refusals=(*_ASKED, *_FILES, errors.FileTooLarge),
+    ),
+    Operation(
+        "GET", "/containers/{container_id}/files", "Read a file", "exec", 200, None, query=_WHICH,
+        refusals=(*_ASKED, *_FILES, errors.FileTooLarge), media_type="application/octet-stream",
+        headers=("X-File-Size", "X-File-Mode", "Content-Disposition"),
+    ),
+    Operation(
+        "POST", "/containers/{container_id}/files", "Write a file", "exec", 200, answers.FileWritten, FileShape,
+        {"path": "/home/user/hello.txt", "content": "aGVsbG8K"}, takes_file=True,
+        query=(
+            Query("path", _PATH, "With JSON none; with a form the folder; else the file."), _AS,
+        ),
+        refusals=(errors.InvalidRequest, errors.BodyTooLarge, *_FILES, errors.DiskFull),
+    ),
+    Operation(
+        "POST", "/containers/{container_id}/files/mkdir", "Make a folder, and those over it", "exec", 200,
+        answers.FolderMade, FolderShape, {"path": "/home/user/src"}, body_required=False,
+        query=(Query("path", _PATH, "Instead of the body."), _AS), refusals=(*_BODY, *_FILES, errors.DiskFull),
+    ),
+    Operation(
+        "DELETE", "/containers/{container_id}/files", "Remove a file, or a folder with all in it", "exec", 200,
+        answers.FileRemoved, query=_WHICH, refusals=(*_ASKED, *_FILES),
     ),
     Operation(
         "PATCH", "/containers/{container_id}/settings", "Rename a container or give it other amounts", "write", 200,

@@ -66,14 +66,17 @@ def _rules() -> dict[str, dict[str, dict[str, Any]]]:
                 "description": f"A text for `{' '.join(payloads.SHELL)}`, or a list that is run as it is.",
             },
             "cmd": {"description": "The same as a list in `command`; one of the two is required."},
-            "user": {
-                "enum": ["", *ExecUser],
-                "description": "Absent: `user` where the image has such a user, else `root`.",
-            },
+            "user": _AS,
             "workdir": {"pattern": "^(/.*)?$", "maxLength": payloads.PATH_BYTES},
             "env": _map(payloads.VARIABLE),
             "timeout_seconds": {"description": "Then it is killed. 0 or absent: the longest."},
         },
+        "FileShape": {
+            "path": {"pattern": "^/", "description": "Absolute; folders over it are made."},
+            "content": {"contentEncoding": "base64", "description": "Of the whole file, at most 3 MB in this form."},
+            "user": _AS,
+        },
+        "FolderShape": {"path": {"pattern": "^/", "description": "Absolute."}, "user": _AS},
         "ShellShape": {"theme": {"enum": list(payloads.THEMES)}},
         "TokenShape": {
             "scopes": {"anyOf": [{"type": "array", "minItems": 1, "items": {"enum": [s.value for s in Scope]}}]},
@@ -81,6 +84,7 @@ def _rules() -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
+_AS = {"enum": ["", *ExecUser], "description": "Absent: `user` where the image has such a user, else `root`."}
 _AMOUNTS = ("memory_mb", "cpu_shares", "disk_mb")
 
 

@@ -197,10 +197,5 @@ def query_maps(pairs: Any) -> tuple[dict[str, str] | None, dict[str, list[str]] 
 
 
 def _body(body: bytes) -> tuple[str | None, bool]:
-    """Text as it is, everything else in base64."""
-    if not body:
-        return None, False
-    try:
-        return body.decode(), False
-    except UnicodeDecodeError:
-        return base64.b64encode(body).decode(), True
+    """In base64 whatever it is: the API's binary types are all."""
+    return (base64.b64encode(body).decode(), True) if body else (None, False)

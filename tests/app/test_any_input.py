@@ -79,7 +79,12 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
             wiring,
             "api",
             lambda: containers.Api(
-                world.lifecycle, world.reconfiguration, world.execution, wiring.tokens(), wiring.rates()
+                world.lifecycle,
+                world.reconfiguration,
+                world.execution,
+                lambda: world.files,
+                wiring.tokens(),
+                wiring.rates(),
             ),
         )
     return str(request.param)

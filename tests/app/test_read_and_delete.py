@@ -227,7 +227,7 @@ def leaves(kind: type[errors.BerthError]) -> list[type[errors.BerthError]]:
 
 
 def test_every_refusal_has_its_answer() -> None:
-    late = {errors.HostSilent: 503, errors.CommandTimedOut: 504}
+    late = {errors.HostSilent: 503, errors.CommandTimedOut: 504, errors.FileTimedOut: 504}
     for leaf in leaves(errors.Refused):
         assert 400 <= STATUS_OF[leaf] < 500 or STATUS_OF[leaf] == late[leaf], leaf
         assert isinstance(getattr(leaf, "code", None), str)

@@ -5,14 +5,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.contract.agent_api import ContainerSpec, ExecCall, Held, Holdings, PowerCall, Ran, Removal, ResizeCall
+from chalicelib.contract.agent_api import (
+    ContainerSpec,
+    ExecCall,
+    FileCall,
+    Filed,
+    FileEntry,
+    Held,
+    Holdings,
+    PowerCall,
+    Ran,
+    Removal,
+    ResizeCall,
+)
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
 from chalicelib.contract.signatures import CONTROL_PLANE, new_private_key, public_key_of, seal
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from chalicelib.domain.host import Host
+from chalicelib.services.attended import Attended
 from chalicelib.services.execution import Execution
 from chalicelib.services.fanout import FanOut
+from chalicelib.services.files import Files
 from chalicelib.services.inventories import Inventories
 from chalicelib.services.keyring import Keyring
 from chalicelib.services.leases import Leases
@@ -66,6 +80,9 @@ class FakeAgents:
     powered: list[tuple[str, PowerCall]] = field(default_factory=list)
     resized: list[tuple[str, ResizeCall]] = field(default_factory=list)
     run_calls: list[tuple[str, ExecCall]] = field(default_factory=list)
+    file_calls: list[tuple[str, FileCall]] = field(default_factory=list)
+    filed: Filed = field(default_factory=lambda: Filed(entry=FileEntry(name="file", size=5, mode=0o100644, modified=0)))
+    """What every call about a file answers."""
     answer: Ran = field(default_factory=lambda: ran(stdout="hello\n"))
     """What every command answers."""
     held: dict[str, list[Held]] = field(default_factory=dict)
@@ -92,6 +109,11 @@ class FakeAgents:
         self._check(host)
         self.run_calls.append((host.id, call))
         return self.answer
+
+    def file(self, host: Host, call: FileCall) -> Filed:
+        self._check(host)
+        self.file_calls.append((host.id, call))
+        return self.filed
 
     def holdings(self, host: Host) -> Holdings:
         self._check(host)
@@ -150,7 +172,9 @@ class World:
             self.hosts.heartbeat(f"host-{number}", a_report(), self.clock.now())
         self.lifecycle = Lifecycle(self.containers, self.commands, self.clock, self.ids, PLENTY)
         self.reconfiguration = Reconfiguration(self.lifecycle, self.hosts)
-        self.execution = Execution(self.lifecycle, self.hosts, lambda: self.agents)
+        attended = Attended(self.lifecycle, self.hosts, lambda: self.agents)
+        self.execution = Execution(attended)
+        self.files = Files(attended)
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
         pulls = Pulls(self.rate_store, self.clock, per_hour=5)

@@ -34,7 +34,7 @@ def test_the_python_client_creates_waits_and_deletes(user: User) -> None:
         [sys.executable, "-c", script], env=environment(user), capture_output=True, text=True, check=False
     )
 
-    assert done.stdout.split()[1:] == ["running", "None", "0", "Linux", "root"], done.stderr
+    assert done.stdout.split()[1:] == ["running", "None", "0", "Linux", "root", "hello"], done.stderr
     assert user.http.get("/containers").json()["count"] == 0
 
 

@@ -1,5 +1,6 @@
 """The application itself over a world of fakes: one REST request comes in as Lambda gets it, the answer goes out."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from chalice.app import WebsocketEvent
 
 import app as berth
 from chalicelib import wiring
+from chalicelib.contract.agent_api import FileDeed
 from chalicelib.domain.identity import Scope
 from chalicelib.edge import sockets
 from chalicelib.edge.containers import Api
@@ -20,6 +22,8 @@ from tests.fakes.world import World
 
 SOURCE = "203.0.113.7"
 ORIGIN = "https://console.example.org"
+
+READING = (FileDeed.LIST, FileDeed.READ)
 
 ORDINARY = (Scope.READ, Scope.WRITE, Scope.EXEC)
 """What the operator gives a user."""
@@ -46,7 +50,9 @@ class Served:
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
         world = self.world
-        self.api = Api(world.lifecycle, world.reconfiguration, world.execution, world.tokens, world.rates)
+        self.api = Api(
+            world.lifecycle, world.reconfiguration, world.execution, lambda: world.files, world.tokens, world.rates
+        )
         self.doorkeeper = Doorkeeper(self.world.tokens, self.world.subscriptions, (ORIGIN,), self.world.rates)
         self._requests = 0
 
@@ -88,8 +94,8 @@ class Served:
             "headers": sent,
             "pathParameters": path,
             "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} if query else None,
-            "body": None if body is None else json.dumps(body),
-            "isBase64Encoded": False,
+            "body": None if body is None else base64.b64encode(_sent(body)).decode(),
+            "isBase64Encoded": body is not None,
             "stageVariables": None,
         }
         answered = berth.app(event, object())
@@ -113,6 +119,7 @@ class Served:
                 "guests": world.tokens_store.guests,
                 "connections": world.connections.rows,
                 "run": world.agents.run_calls,
+                "filed": [call for _, call in world.agents.file_calls if call.deed not in READING],
                 "commands": world.commands.sent,
                 "events": world.events.sent,
                 "heard": world.sockets.heard,
@@ -130,8 +137,15 @@ class Served:
         return int(sockets.connect(WebsocketEvent(event, None), self.doorkeeper).status_code)
 
 
+def _sent(body: Any) -> bytes:
+    """Bytes as they are, else JSON."""
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
 def _body(answered: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of an answer; a page for people as its text."""
+    """The JSON of an answer; a page for people as its text, a file as its bytes."""
+    if answered.get("isBase64Encoded"):
+        return {"bytes": base64.b64decode(answered["body"])}
     if answered["headers"]["Content-Type"] != "application/json":
         return {"page": answered["body"]}
     return dict(json.loads(answered["body"]))

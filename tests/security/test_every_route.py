@@ -21,6 +21,11 @@ POST /containers/{container_id}/start       200    404    404     403     200   
 POST /containers/{container_id}/stop        200    404    404     403     200     401      404
 POST /containers/{container_id}/restart     200    404    404     403     200     401      404
 POST /containers/{container_id}/exec        200    404    404     403     403     401      404
+GET /containers/{container_id}/files        200    404    404     403     403     401      404
+GET /containers/{container_id}/files/list   200    404    404     403     403     401      404
+POST /containers/{container_id}/files       200    404    404     403     403     401      404
+POST /containers/{container_id}/files/mkdir 200    404    404     403     403     401      404
+DELETE /containers/{container_id}/files     200    404    404     403     403     401      404
 PATCH /containers/{container_id}/settings   200    404    404     403     200     401      404
 POST /tokens                                201    201    403     403     201     401        -
 GET /tokens                                 200    200    200     200     403     401        -
@@ -43,9 +48,17 @@ BODIES: dict[str, Any] = {
     "POST /containers": {"image": "alpine"},
     "PATCH /containers/{container_id}/settings": {"name": "other", "memory_mb": 512},
     "POST /containers/{container_id}/exec": {"command": "echo hello"},
+    "POST /containers/{container_id}/files": {"path": "/srv/file", "content": "aGVsbG8="},
+    "POST /containers/{container_id}/files/mkdir": {"path": "/srv/folder"},
     "POST /tokens": {"name": "another", "scopes": ["write"]},
 }
 """Bodies of routes that need one."""
+
+QUERIES = {
+    "GET /containers/{container_id}/files": {"path": "/srv/file"},
+    "DELETE /containers/{container_id}/files": {"path": "/srv/file"},
+}
+"""The same of their queries."""
 
 Row = dict[str, str]
 
@@ -69,7 +82,8 @@ def ask(street: Street, route: str, caller: str, **path: str) -> Answer:
     named = {"container_id": street.container_id, "token_id": street.token_id} | path
     asked = {name: value for name, value in named.items() if f"{{{name}}}" in pattern}
     body = BODIES.get(route)
-    return street.served(method, pattern, street.tokens[caller], path=asked or None, body=body)
+    query = QUERIES.get(route)
+    return street.served(method, pattern, street.tokens[caller], path=asked or None, query=query, body=body)
 
 
 def test_every_route_of_the_application_has_its_row() -> None:
@@ -96,7 +110,7 @@ def test_a_caller_gets_what_the_table_says_and_what_is_refused_writes_nothing(ro
     if answer.status >= 400 or route.startswith("GET"):
         assert here.served.written() == before
     if caller in ("other", "guest", *NOBODY):
-        told = json.dumps([answer.body, answer.headers])
+        told = json.dumps([answer.body, answer.headers], default=str)
         assert not [secret for secret in (here.user_id, here.container_id, here.token_id, "mine") if secret in told]
 
 

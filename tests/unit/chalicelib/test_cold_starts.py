@@ -37,7 +37,7 @@ PACKAGES = {
 }
 
 SERVICES = {
-    "api_handler": {"execution", "lifecycle", "rates", "reconfiguration", "tokens"},
+    "api_handler": {"attended", "execution", "lifecycle", "rates", "reconfiguration", "tokens"},
     "websocket_connect": {"rates", "subscriptions", "tokens"},
     "websocket_message": {"rates", "subscriptions"},
     "websocket_disconnect": {"rates", "subscriptions"},
