@@ -71,11 +71,7 @@ def write(call: Call, api: Api) -> Answer:
 def make_folder(call: Call, api: Api) -> Answer:
     """`POST /containers/{id}/files/mkdir`, with the path in the query or as JSON."""
     caller = call.caller(api.tokens, Scope.EXEC)
-    if call.body:
-        body = shaped(FolderShape, call.document())
-        request = FileRequest(_path(body.path), _user(body.user))
-    else:
-        request = _asked(call)
+    request = _told(call, shaped(FolderShape, call.document())) if call.body else _asked(call)
     return Answer(200, api.files().make_folder(caller, call.path["container_id"], request))
 
 
@@ -90,6 +86,14 @@ def _asked(call: Call, path: str | None = None, content: bytes = b"") -> FileReq
     return FileRequest(_path(path), _user(call.query.get("user")), content)
 
 
+def _told(call: Call, body: FolderShape | FileShape, content: bytes = b"") -> FileRequest:
+    """What the body says counts; what the query says beside it has to be sound all the same."""
+    beside = _user(call.query.get("user"))
+    if call.query.get("path"):
+        _path(call.query["path"])
+    return FileRequest(_path(body.path), _user(body.user) or beside, content)
+
+
 def _upload(call: Call) -> FileRequest:
     if len(call.body) > BODY_LIMIT:
         raise BodyTooLarge(FILE_BYTES)
@@ -97,10 +101,13 @@ def _upload(call: Call) -> FileRequest:
         return _sized(_form(call))
     if call.media_type == "application/json":
         return _sized(_json(call))
-    path = call.query.get("path")
+    _names_a_file(call.query.get("path"))
+    return _sized(_asked(call, content=call.body))
+
+
+def _names_a_file(path: str | None) -> None:
     if path and path.endswith("/"):
         raise InvalidRequest("path must name a file", "path", message="a folder goes with a form (field `file`)")
-    return _sized(_asked(call, content=call.body))
 
 
 def _sized(request: FileRequest) -> FileRequest:
@@ -111,11 +118,12 @@ def _sized(request: FileRequest) -> FileRequest:
 
 def _json(call: Call) -> FileRequest:
     body = shaped(FileShape, call.document(BODY_LIMIT))
+    _names_a_file(body.path)
     try:
         content = base64.b64decode(body.content, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("content must be base64", "content") from error
-    return FileRequest(_path(body.path), _user(body.user), content)
+    return _told(call, body, content)
 
 
 def _form(call: Call) -> FileRequest:

@@ -70,4 +70,4 @@ class Attended:
 
 
 def _not_running(container: Container) -> StatusConflict:
-    return StatusConflict("commands run in running containers only", container.status)
+    return StatusConflict("the container does not run: start it, or wait until it is running", container.status)

@@ -67,6 +67,22 @@ class Found:
     parameters: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class BinaryTypes:
+    """The media types that an API takes for binary: by name, or `*/*` for all."""
+
+    types: frozenset[str]
+
+    def body(self, content_type: str | None, body: bytes) -> tuple[str | None, bool]:
+        """A body as the event has it, and whether that is base64: else it is what API Gateway takes for UTF-8."""
+        if not body:
+            return None, False
+        media_type = (content_type or "application/json").partition(";")[0].strip().lower()
+        if self.types & {"*/*", media_type}:
+            return base64.b64encode(body).decode(), True
+        return body.decode(errors="replace"), False
+
+
 class RestGateway:
     """One REST API on its stage."""
 
@@ -75,6 +91,7 @@ class RestGateway:
         self._responses = responses
         self._stage = stage
         self._routes: list[Route] = []
+        self._binary = BinaryTypes(frozenset())
         self.throttled = False
 
     def learn(self, description: Mapping[str, Any]) -> None:
@@ -84,6 +101,7 @@ class RestGateway:
             for path, methods in description["routes"].items()
         ]
         self._routes = sorted(routes, key=lambda route: route.rank)
+        self._binary = BinaryTypes(frozenset(description["binary"]))
 
     async def handle(self, request: Request) -> Response:
         """Answer one request below the stage."""
@@ -100,7 +118,8 @@ class RestGateway:
         body = await request.body()
         if len(body) > BODY_LIMIT:
             return self._responses.answer("REQUEST_TOO_LARGE", 413, request_id, "Request Too Long")
-        event = proxy_event(request, body, Found(route, path, parameters), self._stage, request_id)
+        event = proxy_event(request, Found(route, path, parameters), self._stage, request_id)
+        event["body"], event["isBase64Encoded"] = self._binary.body(request.headers.get("content-type"), body)
         return self._answer(await self._functions.invoke(FUNCTION, event), request_id)
 
     def _find(self, path: str, method: str) -> tuple[Route | None, dict[str, str]]:
@@ -144,11 +163,10 @@ def _preflight(route: Route) -> Response:
     return Response("", 200, headers)
 
 
-def proxy_event(request: Request, body: bytes, found: Found, stage: str, request_id: str) -> dict[str, Any]:
-    """The Lambda proxy event, version 1, as API Gateway builds it."""
+def proxy_event(request: Request, found: Found, stage: str, request_id: str) -> dict[str, Any]:
+    """The Lambda proxy event, version 1, as API Gateway builds it for a request without a body."""
     headers, multi = header_maps(request.headers.items())
     query, multi_query = query_maps(request.query_params.multi_items())
-    text, encoded = _body(body)
     return {
         "resource": found.route.resource,
         "path": found.path,
@@ -177,8 +195,8 @@ def proxy_event(request: Request, body: bytes, found: Found, stage: str, request
                 "userAgent": headers.get("user-agent"),
             },
         },
-        "body": text,
-        "isBase64Encoded": encoded,
+        "body": None,
+        "isBase64Encoded": False,
     }
 
 
@@ -194,8 +212,3 @@ def query_maps(pairs: Any) -> tuple[dict[str, str] | None, dict[str, list[str]] 
     """The query with the last value of each, and with all; None when there is none."""
     single, multi = header_maps(pairs)
     return (single, multi) if multi else (None, None)
-
-
-def _body(body: bytes) -> tuple[str | None, bool]:
-    """In base64 whatever it is: the API's binary types are all."""
-    return (base64.b64encode(body).decode(), True) if body else (None, False)

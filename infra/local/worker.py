@@ -86,6 +86,7 @@ def describe(app: Any) -> dict[str, Any]:
         "name": app.app_name,
         "routes": {path: sorted(methods) for path, methods in app.routes.items()},
         "cors": sorted(path for path, methods in app.routes.items() if any(e.cors for e in methods.values())),
+        "binary": list(app.api.binary_types),
         "queues": [_queue(each) for each in app.event_sources if type(each).__name__ == "SQSEventConfig"],
         "schedules": [
             {"function": each.name, "expression": _expression(each)}

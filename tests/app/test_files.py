@@ -109,6 +109,26 @@ def test_a_file_is_written_from_json(here: Street) -> None:
     assert called(here).content == BYTES
 
 
+@pytest.mark.parametrize("where", [FILES, FILES + "/mkdir"])
+@pytest.mark.parametrize(("field", "query"), [("user", {"user": "AAA"}), ("path", {"path": "no slash"})])
+def test_what_a_query_says_beside_a_body_has_to_be_sound(
+    here: Street, where: str, field: str, query: dict[str, str]
+) -> None:
+    body = {"path": "/srv/file"} | ({"content": ""} if where == FILES else {})
+
+    answer = ask(here, "POST", where, query, body)
+
+    assert (answer.status, answer.body["field"]) == (400, field)
+    assert here.served.world.agents.file_calls == []
+
+
+@pytest.mark.parametrize(("named", "counts"), [("", ExecUser.ROOT), ("user", ExecUser.USER)])
+def test_a_user_in_the_query_counts_where_the_body_names_none(here: Street, named: str, counts: ExecUser) -> None:
+    ask(here, "POST", query={"user": "root"}, body={"path": "/srv/file", "content": "", "user": named})
+
+    assert called(here).user == counts
+
+
 @pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("content", [BYTES, b"\n"])
 def test_a_file_is_written_from_the_body_itself(here: Street, kind: str, content: bytes) -> None:
@@ -177,6 +197,7 @@ def test_a_path_that_is_none_is_named_and_nothing_is_asked(here: Street, call: s
         ("content", {"path": "/a", "content": 3}),
         ("user", {"path": "/a", "content": "", "user": "nobody"}),
         ("mode", {"path": "/a", "content": "", "mode": "0777"}),
+        ("path", {"path": "/a/", "content": ""}),
     ],
 )
 def test_what_is_wrong_in_a_body_is_named(here: Street, field: str, body: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The local cloud with an application that is not Berth: what API Gateway, SQS and EventBridge do, it does."""
 
+import base64
 import json
 import shutil
 import socket
@@ -112,9 +113,12 @@ def test_an_unknown_path_or_method_gets_the_configured_answer(sample: Running, m
     assert method == "HEAD" or answer.json() == {"error": "not found"}
 
 
-def test_text_arrives_as_text_and_bytes_in_base64(sample: Running) -> None:
+def test_text_arrives_as_text_and_what_the_app_calls_binary_in_base64(sample: Running) -> None:
+    binary = {"Content-Type": "application/octet-stream"}
     assert sample.get("/echo", "POST", content="grüße").json()["body"] == "grüße"
-    assert sample.get("/echo", "POST", content=b"\xff\xfe").json()["base64"] is True
+    assert sample.get("/echo", "POST", content=b"\xff\xfe").json()["base64"] is False
+    told = sample.get("/echo", "POST", content=b"\xff\xfe", headers=binary).json()
+    assert (base64.b64decode(told["body"]), told["base64"]) == (b"\xff\xfe", True)
     assert sample.get("/echo", "POST").json()["body"] in (None, "")
 
 
