@@ -1,0 +1,74 @@
+"""Terminal tickets: what a user may open comes in, a signed ticket goes out; agents and relays read it, or BadSignature.
+
+A ticket is an EdDSA token of the control plane for one terminal in one container on one host. It goes through the
+user's hands, so it says nothing that they may not know but where their host is, and nobody but the relay can go there.
+"""
+
+from dataclasses import dataclass
+
+import jwt
+from pydantic import ValidationError
+
+from chalicelib.contract.agent_api import ExecUser
+from chalicelib.contract.model import Traced
+from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature
+
+TICKET_SECONDS = 60
+"""Life of a ticket (api-contract); a host takes it once."""
+
+_AUDIENCE = "berth-terminal"
+"""Never the id of a host: a ticket is no call, and a call no ticket."""
+
+
+class Grant(Traced):
+    """What a ticket lets its holder do."""
+
+    host_id: str
+    endpoint: str
+    """Where the host's agent is, for the relay."""
+    container_id: str
+    user_id: str
+    generation: int
+    user: ExecUser | None = None
+    """None: `user` where the image has such a user, else root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket that was read."""
+
+    id: str
+    """For the host to refuse repeats of."""
+    grant: Grant
+
+
+def sign_ticket(grant: Grant, private_pem: str, ticket_id: str, issued_at: int) -> str:
+    """The ticket; `issued_at` in seconds since the epoch."""
+    claims = {
+        "aud": _AUDIENCE,
+        "iss": CONTROL_PLANE,
+        "iat": issued_at,
+        "exp": issued_at + TICKET_SECONDS,
+        "jti": ticket_id,
+        "grant": grant.model_dump(mode="json"),
+    }
+    return jwt.encode(claims, private_pem, algorithm="EdDSA")
+
+
+def read_ticket(token: str, public_pem: str) -> Ticket:
+    """A ticket that is right and of now; BadSignature otherwise. Whose container and host it is for, callers compare."""
+    try:
+        claims = jwt.decode(
+            token,
+            public_pem,
+            algorithms=["EdDSA"],
+            audience=_AUDIENCE,
+            issuer=CONTROL_PLANE,
+            leeway=5,
+            options={"require": ["exp", "iat", "jti", "aud"]},
+        )
+        if claims["exp"] - claims["iat"] > TICKET_SECONDS:
+            raise BadSignature("the ticket lives too long")
+        return Ticket(str(claims["jti"]), Grant.model_validate(claims["grant"]))
+    except (jwt.PyJWTError, ValidationError, KeyError) as error:
+        raise BadSignature("ticket refused") from error
