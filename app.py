@@ -91,6 +91,11 @@ def make_folder(container_id: str) -> Response:
     return edge.http.answer(app, edge.files.make_folder, wiring.api)
 
 
+@app.route("/containers/{container_id}/terminal", methods=["POST"], content_types=ANY_TYPE)
+def open_terminal(container_id: str) -> Response:
+    return edge.http.answer(app, edge.terminals.admit, wiring.api)
+
+
 @app.route("/containers/{container_id}/settings", methods=["PATCH"], content_types=ANY_TYPE)
 def change_container(container_id: str) -> Response:
     return edge.http.answer(app, edge.containers.change, wiring.api)

@@ -20,6 +20,8 @@ class Settings:
     """Where `@connections` is, for example `https://abc.execute-api.eu-west-1.amazonaws.com/api`."""
     sockets_endpoint_parameter: str
     """Name of the parameter that says where, when the setting itself is empty."""
+    terminal_url: str
+    """Where the relay of terminals is, up to a container's id, for example `wss://relay.example.com/ws/terminal`."""
     control_private_key: str
     control_key_secret: str
     """Name of the secret with the private key, when the setting itself is empty."""
@@ -61,6 +63,7 @@ class Settings:
             prefix=prefix_from(env),
             sockets_endpoint=read.text("SOCKETS_ENDPOINT", ""),
             sockets_endpoint_parameter=read.text("SOCKETS_ENDPOINT_PARAMETER", ""),
+            terminal_url=read.text("TERMINAL_URL", ""),
             control_private_key=read.pem("CONTROL_PRIVATE_KEY"),
             control_key_secret=read.text("CONTROL_KEY_SECRET", ""),
             control_public_key=read.pem("CONTROL_PUBLIC_KEY"),

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from chalicelib.services.status import StatusWriter
     from chalicelib.services.subscriptions import Subscriptions
     from chalicelib.services.sweep import Sweep
+    from chalicelib.services.terminals import Terminals
     from chalicelib.services.tokens import Tokens
 
 LEASES_WIDTH, SWEEP_WIDTH = 16, 8
@@ -276,13 +277,28 @@ def api() -> Api:
     lifecycle = Lifecycle(containers(), _LazyCommands(), CLOCK, IDS, rate)
     attended = Attended(lifecycle, hosts(), agents)
     reconfiguration = Reconfiguration(lifecycle, hosts())
-    return Api(lifecycle, reconfiguration, Execution(attended), lambda: _files(attended), tokens(), rates())
+    execution = Execution(attended)
+    return Api(
+        lifecycle,
+        reconfiguration,
+        execution,
+        lambda: _files(attended),
+        lambda: _terminals(attended),
+        tokens(),
+        rates(),
+    )
 
 
 def _files(attended: Attended) -> Files:
     from chalicelib.services.files import Files
 
     return Files(attended)
+
+
+def _terminals(attended: Attended) -> Terminals:
+    from chalicelib.services.terminals import Signing, Terminals
+
+    return Terminals(attended, Signing(control_private_key, CLOCK, IDS), settings().terminal_url)
 
 
 @cache

@@ -52,6 +52,11 @@ def public_key_of(private_pem: str) -> str:
     return pem.decode()
 
 
+def raw_private_key(private_pem: str) -> bytes:
+    """The 32 bytes of it, for other keys to be drawn from."""
+    return _private(private_pem).private_bytes_raw()
+
+
 def seal(event: Event, signer: str, private_pem: str) -> str:
     """The body for the queue: the event in an envelope signed by `signer`."""
     text = event.model_dump_json(exclude_none=True)

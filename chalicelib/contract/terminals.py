@@ -1,17 +1,21 @@
-"""Terminal tickets: what a user may open comes in, a signed ticket goes out; agents and relays read it, or BadSignature.
+"""Terminal tickets: what a user may open comes in, a signed ticket goes out; agents and relays read it again.
 
-A ticket is an EdDSA token of the control plane for one terminal in one container on one host. It goes through the
-user's hands, so it says nothing that they may not know but where their host is, and nobody but the relay can go there.
+A ticket is an EdDSA token of the control plane for one terminal in one container on one host. Users carry it to the
+relay wrapped: which host a container is on, and where that is, is not for them to know.
 """
 
+import base64
 from dataclasses import dataclass
 
 import jwt
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import ValidationError
 
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.model import Traced
-from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature
+from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, raw_private_key
 
 TICKET_SECONDS = 60
 """Life of a ticket (api-contract); a host takes it once."""
@@ -56,7 +60,7 @@ def sign_ticket(grant: Grant, private_pem: str, ticket_id: str, issued_at: int) 
 
 
 def read_ticket(token: str, public_pem: str) -> Ticket:
-    """A ticket that is right and of now; BadSignature otherwise. Whose container and host it is for, callers compare."""
+    """A ticket that is right and of now, or BadSignature. Which container and host it is for, callers compare."""
     try:
         claims = jwt.decode(
             token,
@@ -72,3 +76,22 @@ def read_ticket(token: str, public_pem: str) -> Ticket:
         return Ticket(str(claims["jti"]), Grant.model_validate(claims["grant"]))
     except (jwt.PyJWTError, ValidationError, KeyError) as error:
         raise BadSignature("ticket refused") from error
+
+
+def relay_key(private_pem: str) -> str:
+    """The key that the control plane and its relays share: drawn from the control plane's own, and not telling it."""
+    drawn = HKDF(SHA256(), 32, salt=None, info=b"berth-relay-1").derive(raw_private_key(private_pem))
+    return base64.urlsafe_b64encode(drawn).decode()
+
+
+def wrap(ticket: str, key: str) -> str:
+    """The ticket as users carry it."""
+    return Fernet(key).encrypt(ticket.encode()).decode()
+
+
+def unwrap(text: str, key: str) -> str:
+    """The ticket in it; BadSignature when it was not wrapped with this key."""
+    try:
+        return Fernet(key).decrypt(text.encode()).decode()
+    except (InvalidToken, UnicodeError) as error:
+        raise BadSignature("no ticket of ours") from error

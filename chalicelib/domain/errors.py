@@ -18,6 +18,7 @@ BerthError
 │   ├── NoRoom                   409  the container's host has no room for more
 │   ├── KeyReused                422  an idempotency key with another body
 │   ├── NotFound                 404  not there, or not the caller's
+│   ├── TerminalsOff             404  the deployment has no relay for terminals
 │   ├── FileMissing              404  the container has no such file or folder
 │   ├── RateLimited              429  too often; says when to come back
 │   ├── HostSilent               503  the container's host gave no answer: whether it was done is not known
@@ -154,6 +155,14 @@ class RateLimited(Refused):
     def __init__(self, retry_after: int, error: str = "rate limit exceeded") -> None:
         super().__init__(error, retry_after=retry_after)
         self.retry_after = retry_after
+
+
+class TerminalsOff(Refused):
+    code = "terminals_off"
+
+    def __init__(self) -> None:
+        message = "run commands by POST /containers/{id}/exec, or ask who runs it for terminals"
+        super().__init__("this deployment serves no terminals", message=message)
 
 
 class FileMissing(Refused):

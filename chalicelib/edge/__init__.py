@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chalicelib.edge import containers, files, http, invocations, queues, service_pages, sockets, tokens
+    from chalicelib.edge import containers, files, http, invocations, queues, service_pages, sockets, terminals, tokens
 
-__all__ = ["containers", "files", "http", "invocations", "queues", "service_pages", "sockets", "tokens"]
+__all__ = ["containers", "files", "http", "invocations", "queues", "service_pages", "sockets", "terminals", "tokens"]
 
 
 def __getattr__(name: str) -> Any:

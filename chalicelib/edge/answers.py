@@ -17,6 +17,7 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
     errors.FileDenied: 403,
     errors.NotFound: 404,
     errors.FileMissing: 404,
+    errors.TerminalsOff: 404,
     errors.NameTaken: 409,
     errors.StatusConflict: 409,
     errors.NoRoom: 409,

@@ -25,6 +25,7 @@ from chalicelib.services.tokens import Tokens
 
 if TYPE_CHECKING:
     from chalicelib.services.files import Files
+    from chalicelib.services.terminals import Terminals
 
 PAGE_LIMIT = 100
 LONGEST_WAIT = 25
@@ -39,6 +40,8 @@ class Api:
     execution: Execution
     files: Callable[[], Files]
     """Asked for when the first file is: few requests are about one."""
+    terminals: Callable[[], Terminals]
+    """The same."""
     tokens: Tokens
     rates: Rates
 

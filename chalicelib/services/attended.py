@@ -45,7 +45,7 @@ class Attended:
 
     def ask(self, container: Container, call: Callable[[Runner, Host], Given], unheard: str) -> Given:
         """What its host answers; StatusConflict, RateLimited, Busy, or HostSilent, which says what is `unheard` of."""
-        host = self._host(container, unheard)
+        host = self.host_of(container, unheard)
         ids = {"container": container.id, "host": host.id}
         try:
             return call(self.runner(), host)
@@ -60,7 +60,8 @@ class Attended:
             log.warning("host gave no answer", extra={**ids, "reason": str(error)})
             raise HostSilent(unheard) from error
 
-    def _host(self, container: Container, unheard: str) -> Host:
+    def host_of(self, container: Container, unheard: str) -> Host:
+        """The host that it runs on; StatusConflict, or HostSilent."""
         if container.host_id is None:
             raise _not_running(container)
         try:

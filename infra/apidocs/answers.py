@@ -202,6 +202,17 @@ class Ticket(Body):
     expires_at: datetime
 
 
+class TerminalTicket(Body):
+    """Good for one connection to the terminal's WebSocket, for 60 seconds."""
+
+    message: str
+    id: UUID
+    url: str = Field(description="Of the WebSocket, with the ticket in it.")
+    ticket: str
+    expires_in: int
+    expires_at: datetime
+
+
 class GuestUser(Body):
     """Who the guest is."""
 

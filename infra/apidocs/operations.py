@@ -11,6 +11,7 @@ from chalicelib.domain import errors
 from chalicelib.edge.containers import LONGEST_WAIT, PAGE_LIMIT
 from chalicelib.edge.files import HOME, FileShape, FolderShape
 from chalicelib.edge.payloads import ChangesShape, CreateShape, ExecShape, GuestShape, TicketShape, TokenShape
+from chalicelib.edge.terminals import TerminalShape
 from infra.apidocs import answers
 
 _STATUSES = sorted(status.value for status in LIVE)
@@ -139,6 +140,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "DELETE", "/containers/{container_id}/files", "Remove a file, or a folder with all in it", "exec", 200,
         answers.FileRemoved, query=_WHICH, refusals=(*_ASKED, *_FILES),
+    ),
+    Operation(
+        "POST", "/containers/{container_id}/terminal", "Get a ticket for a terminal in a running container", "exec",
+        200, answers.TerminalTicket, TerminalShape, {"user": "root"}, body_required=False,
+        refusals=(*_BODY, *_POWER, errors.TerminalsOff, errors.HostSilent),
     ),
     Operation(
         "PATCH", "/containers/{container_id}/settings", "Rename a container or give it other amounts", "write", 200,

@@ -77,6 +77,7 @@ def _rules() -> dict[str, dict[str, dict[str, Any]]]:
             "user": _AS,
         },
         "FolderShape": {"path": {"pattern": "^/", "description": "Absolute."}, "user": _AS},
+        "TerminalShape": {"user": _AS},
         "ShellShape": {"theme": {"enum": list(payloads.THEMES)}},
         "TokenShape": {
             "scopes": {"anyOf": [{"type": "array", "minItems": 1, "items": {"enum": [s.value for s in Scope]}}]},

@@ -83,6 +83,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
                 world.reconfiguration,
                 world.execution,
                 lambda: world.files,
+                lambda: world.terminals,
                 wiring.tokens(),
                 wiring.rates(),
             ),

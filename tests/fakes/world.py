@@ -37,6 +37,7 @@ from chalicelib.services.reconfiguration import Reconfiguration
 from chalicelib.services.status import StatusWriter
 from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
+from chalicelib.services.terminals import Signing, Terminals
 from chalicelib.services.tokens import Tokens
 from tests.builders import PLENTY, a_report
 from tests.fakes.clock import FakeClock, FakeIds
@@ -175,6 +176,8 @@ class World:
         attended = Attended(self.lifecycle, self.hosts, lambda: self.agents)
         self.execution = Execution(attended)
         self.files = Files(attended)
+        signing = Signing(lambda: CONTROL_KEY, self.clock, self.ids)
+        self.terminals = Terminals(attended, signing, "wss://relay.test/ws/terminal")
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
         pulls = Pulls(self.rate_store, self.clock, per_hour=5)

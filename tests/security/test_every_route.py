@@ -26,6 +26,7 @@ GET /containers/{container_id}/files/list   200    404    404     403     403   
 POST /containers/{container_id}/files       200    404    404     403     403     401      404
 POST /containers/{container_id}/files/mkdir 200    404    404     403     403     401      404
 DELETE /containers/{container_id}/files     200    404    404     403     403     401      404
+POST /containers/{container_id}/terminal    200    404    404     403     403     401      404
 PATCH /containers/{container_id}/settings   200    404    404     403     200     401      404
 POST /tokens                                201    201    403     403     201     401        -
 GET /tokens                                 200    200    200     200     403     401        -

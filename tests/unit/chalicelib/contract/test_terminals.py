@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, new_private_key, public_key_of, sign_call
-from chalicelib.contract.terminals import TICKET_SECONDS, Grant, read_ticket, sign_ticket
+from chalicelib.contract.terminals import TICKET_SECONDS, Grant, read_ticket, relay_key, sign_ticket, unwrap, wrap
 
 KEY = new_private_key()
 GRANT = Grant(
@@ -70,3 +70,18 @@ def test_one_that_says_something_else_is_refused(change: dict[str, object]) -> N
 def test_no_text_at_all_is_refused() -> None:
     with pytest.raises(BadSignature):
         read_ticket("no ticket", public_key_of(KEY))
+
+
+def test_what_users_carry_tells_nothing_of_the_host_and_relays_read_it() -> None:
+    ticket = sign_ticket(GRANT, KEY, "id-1", int(time.time()))
+    carried = wrap(ticket, relay_key(KEY))
+
+    assert ticket not in carried
+    assert GRANT.endpoint not in carried
+    assert unwrap(carried, relay_key(KEY)) == ticket
+
+
+@pytest.mark.parametrize("carried", ["", "no ticket", "grüße", wrap("a", relay_key(new_private_key()))])
+def test_what_was_not_wrapped_for_this_relay_is_refused(carried: str) -> None:
+    with pytest.raises(BadSignature):
+        unwrap(carried, relay_key(KEY))

@@ -1,0 +1,31 @@
+"""The view of `/containers/{id}/terminal`: a call comes in, a ticket and where to take it go out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chalicelib.contract.agent_api import ExecUser
+from chalicelib.domain.errors import InvalidRequest
+from chalicelib.domain.identity import Scope
+from chalicelib.edge.answers import Answer
+from chalicelib.edge.shapes import Shape, shaped
+
+if TYPE_CHECKING:
+    from chalicelib.edge.containers import Api
+    from chalicelib.edge.http import Call
+
+
+class TerminalShape(Shape):
+    """Members of the body of `POST /containers/{id}/terminal`."""
+
+    user: str = ""
+
+
+def admit(call: Call, api: Api) -> Answer:
+    """`POST /containers/{id}/terminal`: a one-use ticket for the terminal's WebSocket."""
+    caller = call.caller(api.tokens, Scope.EXEC)
+    body = shaped(TerminalShape, call.document_if_any())
+    if body.user not in ("", *ExecUser):
+        raise InvalidRequest("unsupported user", "user", supported_users=[each.value for each in ExecUser])
+    user = ExecUser(body.user) if body.user else None
+    return Answer(200, api.terminals().admit(caller, call.path["container_id"], user))
