@@ -32,7 +32,7 @@ def of(described: dict[str, Any], frames: dict[str, Any]) -> str:
             for method, operation in methods.items()
             if tag["name"] in operation["tags"]
         ]
-    parts.append("<h2>WebSocket</h2>" + _socket(frames))
+    parts.append("<h2>WebSocket</h2>" + _sockets(frames))
     parts.append("<h2>Objects</h2>" + "".join(_schemas(described["components"]["schemas"])))
     body = "\n".join(parts)
     return (
@@ -63,16 +63,23 @@ def _answer(status: str, answer: dict[str, Any]) -> str:
     return f"<tr><td>{status}</td><td>{_reference(content['schema'])}</td><td>{_prose(answer['description'])}</td></tr>"
 
 
-def _socket(frames: dict[str, Any]) -> str:
+def _sockets(frames: dict[str, Any]) -> str:
+    return "".join(_socket(name, channel, frames) for name, channel in frames["channels"].items())
+
+
+def _socket(name: str, channel: dict[str, Any], frames: dict[str, Any]) -> str:
     rows = []
-    for name, operation in frames["operations"].items():
+    for operation in frames["operations"].values():
+        if operation["channel"]["$ref"] != f"#/channels/{name}":
+            continue
         for message in operation["messages"]:
             frame = message["$ref"].rpartition("/")[2]
             summary = frames["components"]["messages"][frame]["summary"]
-            who = "server" if name == "push" else "client"
+            who = "server" if operation["action"] == "send" else "client"
             kind = frames["components"]["schemas"][frame]["properties"]["type"]["const"]
             rows.append(_row(kind, who, summary))
-    return f"<p>{_prose(frames['info']['description'])}</p>{_table(rows)}"
+    where = f"<h3>{_text(name)} <code>{_text(channel['address'])}</code></h3>"
+    return f"{where}<p>{_prose(channel['description'])}</p>{_table(rows)}"
 
 
 def _schemas(schemas: dict[str, Any]) -> list[str]:
