@@ -9,6 +9,7 @@ import uvicorn
 from chalicelib.contract.logs import log_as_json, log_crashes
 from chalicelib.contract.signatures import public_key_of
 from infra.hostagent.agent import Agent, CannotStart
+from infra.hostagent.http import SOCKETS
 from infra.hostagent.keys import host_key
 from infra.hostagent.settings import parse, settings_of
 
@@ -42,6 +43,7 @@ def main() -> int:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=2,
+            **SOCKETS,
         )
     finally:
         agent.stop()

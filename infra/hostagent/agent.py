@@ -21,7 +21,8 @@ from infra.hostagent.docker_engine import DockerEngine
 from infra.hostagent.docker_images import DockerImages
 from infra.hostagent.execs import Execs
 from infra.hostagent.files import ContainerFiles, Files
-from infra.hostagent.http import Guard, application
+from infra.hostagent.guard import Guard
+from infra.hostagent.http import application
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
 from infra.hostagent.keys import host_key
@@ -41,6 +42,7 @@ from infra.hostagent.registry.source import GuardedSource
 from infra.hostagent.report import Offer, below_floor, disk_room_mb
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.settings import Settings
+from infra.hostagent.terminals import Terminals
 from infra.hostagent.walls import Walls
 
 log = logging.getLogger("berth.agent")
@@ -149,7 +151,8 @@ class Agent:
     def application(self) -> Starlette:
         """The HTTP interface."""
         guard = Guard(self._settings.host_id, self._settings.control_key)
-        return application(self.keeper, self._journal, guard, self._execs)
+        terminals = Terminals(self._execs, self._settings.terminal_grace_seconds)
+        return application(self.keeper, self._journal, guard, self._execs, terminals)
 
     def start(self) -> None:
         """Take up what was left, and begin to watch and to report."""

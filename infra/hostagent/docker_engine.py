@@ -17,6 +17,7 @@ from infra.hostagent.docker_client import our_errors as _ours
 from infra.hostagent.docker_exec import follow, hang_up
 from infra.hostagent.docker_pull import PullConnection
 from infra.hostagent.docker_run import run_inside
+from infra.hostagent.docker_terminal import attached, detach_keys, resized
 from infra.hostagent.kill import kill_tree
 from infra.hostagent.namespaces import IMAGE as HOLDER_IMAGE
 from infra.hostagent.pins import is_pin, local_name, pinned
@@ -33,7 +34,9 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
     Ran,
+    Size,
     Take,
+    Tty,
     Writable,
 )
 from infra.hostagent.profile import (
@@ -250,6 +253,8 @@ class DockerEngine:
                 workdir=command.workdir,
                 environment=dict(command.environment),
                 stdin=command.reads,
+                tty=command.tty,
+                detach_keys=detach_keys() if command.tty else None,
             )
         return str(made["Id"])
 
@@ -283,6 +288,14 @@ class DockerEngine:
             if so(found) or time.monotonic() > ends:
                 return found
             time.sleep(0.02)
+
+    def attach(self, exec_id: str, size: Size) -> Tty:
+        with _ours():
+            return attached(self._api(), exec_id, size)
+
+    def resize_tty(self, exec_id: str, size: Size) -> None:
+        with _ours():
+            resized(self._api(), exec_id, size)
 
     def end(self, exec_id: str) -> None:
         with _ours():

@@ -22,7 +22,7 @@ def follow(stream: Any, take: Take, over: Callable[[], bool], given: bytes | Non
     connection: socket.socket = stream._sock
     connection.setblocking(False)
     pieces = _Pieces(take)
-    pieces.feed(_read_ahead(stream))
+    pieces.feed(read_ahead(stream))
     giving = _Giving(connection, given)
     poller = select.poll()
     while not over():
@@ -48,7 +48,7 @@ def hang_up(stream: Any) -> None:
     stream.close()
 
 
-def _read_ahead(stream: Any) -> bytes:
+def read_ahead(stream: Any) -> bytes:
     """What came with the head of the engine's answer: the SDK hands over the socket and forgets that it has read on."""
     reader = stream._response.raw._fp.fp
     return bytes(reader.read(len(reader.peek())))

@@ -18,7 +18,8 @@ from chalicelib.contract.agent_api import ExecCall, ExecUser, InsideCall, Ran, R
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused
-from infra.hostagent.ports import STDERR, STDOUT, Command, Engine, EngineError, EngineRefused, Exited, NotThere
+from infra.hostagent.notes import Notes
+from infra.hostagent.ports import STDERR, STDOUT, Command, Engine, EngineRefused, Exited, NotThere
 from infra.hostagent.printed import Printed
 
 log = logging.getLogger("berth.agent.exec")
@@ -54,11 +55,13 @@ class Execs:
     journal: Journal
     folder: Path
     clock: Callable[[], float] = time.monotonic
+    notes: Notes = field(init=False)
     _running: Counter[str] = field(default_factory=Counter)
-    _own: set[str] = field(default_factory=set)
-    """Ids of commands that this process runs."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.notes = Notes(self.engine, self.folder)
 
     def run(self, call: ExecCall) -> Ran:
         """Run it to its end, or its time's; CallRefused when it was not run at all."""
@@ -74,12 +77,12 @@ class Execs:
         """
         began = self.clock()
         with self._place(call.container_id):
-            engine_id = self._engine_id(call)
+            engine_id = self.engine_id(call.container_id, call.generation)
             attempt = _Attempt(engine_id, kept, given, began + call.timeout_seconds)
             try:
                 heard, exited = self._as_asked(call.user, command, attempt)
             except (NotThere, EngineRefused) as error:
-                raise _not_running() from error
+                raise not_running() from error
         took = round((self.clock() - began) * 1000)
         ids = {"container": call.container_id, "code": exited.exit_code, "milliseconds": took}
         log.info("command timed out" if exited.left else "command ended", extra=ids)
@@ -101,13 +104,18 @@ class Execs:
                 if not self._running[container_id]:
                     del self._running[container_id]
 
-    def _engine_id(self, call: InsideCall) -> str:
-        intent = self.journal.get(call.container_id)
-        if intent is None or intent.generation != call.generation or intent.step is not Step.READY:
-            raise _not_running()
+    def engine_id(self, container_id: str, generation: int) -> str:
+        """The engine's id of a container that runs in this generation; CallRefused when there is none."""
+        intent = self.journal.get(container_id)
+        if intent is None or intent.generation != generation or intent.step is not Step.READY:
+            raise not_running()
         if intent.engine_id is None:
-            raise _not_running()
+            raise not_running()
         return intent.engine_id
+
+    def tried(self, engine_id: str, command: Command, seconds: float) -> Exited:
+        """How a command of our own ended, which takes no place of a user's. NotThere, EngineRefused or EngineDown."""
+        return self._run(command, _Attempt(engine_id, Printed, None, self.clock() + seconds))[1]
 
     def _as_asked(self, user: ExecUser | None, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
         """As the user asked for; as root where none was and the image has no `user`."""
@@ -120,47 +128,20 @@ class Execs:
     def _run(self, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
         exec_id = self.engine.prepare(attempt.engine_id, command)
         heard = attempt.kept()
-        with self._noted(exec_id) as note:
+        with self.notes.kept(exec_id):
             exited = self.engine.run_prepared(
                 exec_id, heard.take, lambda: self._closed.is_set() or self.clock() >= attempt.ends, attempt.given
             )
             if exited.left:
-                self._end(note)
+                self.notes.end(exec_id)
             else:
-                note.unlink(missing_ok=True)
+                self.notes.ended(exec_id)
         heard.close()
         return heard, exited
 
-    @contextmanager
-    def _noted(self, exec_id: str) -> Iterator[Path]:
-        """On disk until it is known to have ended; what breaks the block leaves the note to `sweep`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        note = self.folder / exec_id
-        with self._lock:
-            self._own.add(exec_id)
-        note.touch()
-        try:
-            yield note
-        finally:
-            with self._lock:
-                self._own.discard(exec_id)
-
     def sweep(self) -> None:
         """Kill what was left behind; what cannot be killed now is tried again next time."""
-        for note in list(self.folder.iterdir()) if self.folder.is_dir() else []:
-            with self._lock:
-                ours = note.name in self._own
-            if not ours:
-                self._end(note)
-
-    def _end(self, note: Path) -> None:
-        """Kill it, and forget it once it has ended."""
-        try:
-            self.engine.end(note.name)
-        except EngineError as error:
-            log.warning("command cannot be killed yet", extra={"reason": type(error).__name__})
-            return
-        note.unlink(missing_ok=True)
+        self.notes.sweep()
 
     def close(self) -> None:
         """Begin no more, and kill what runs."""
@@ -177,7 +158,7 @@ class _Attempt(Generic[Kept]):
     ends: float
 
 
-def _not_running() -> CallRefused:
+def not_running() -> CallRefused:
     return CallRefused(RefusalCode.UNKNOWN, "there is no such container running")
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from chalicelib.contract.agent_api import (
     Accepted,
@@ -21,19 +22,21 @@ from chalicelib.contract.agent_api import (
     ExecCall,
     FileCall,
     PowerCall,
-    Refusal,
-    RefusalCode,
     Removal,
     ResizeCall,
 )
-from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, verify_call
+from chalicelib.contract.signatures import BadSignature
 from chalicelib.contract.tracing import bound
 from infra.hostagent.execs import AT_ONCE, Execs
+from infra.hostagent.guard import Guard
 from infra.hostagent.inside import Files
 from infra.hostagent.intents import Intent
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import CallRefused, Keeper
 from infra.hostagent.ports import EngineError
+from infra.hostagent.refusals import engine_down, refused, unauthorized
+from infra.hostagent.terminal_route import terminal_route
+from infra.hostagent.terminals import Terminals
 
 log = logging.getLogger("berth.agent.http")
 
@@ -44,55 +47,24 @@ FILE_LIMIT = 6 * 1024 * 1024
 SPARE = 4
 """Threads that tell those who come when all places for commands are taken."""
 
-_STATUS_OF = {
-    RefusalCode.TOMBSTONE: 409,
-    RefusalCode.STALE_GENERATION: 409,
-    RefusalCode.UNKNOWN: 409,
-    RefusalCode.DRAINING: 503,
-    RefusalCode.FULL: 503,
-    RefusalCode.ENGINE_DOWN: 503,
-    RefusalCode.DISK_UNLIMITED: 503,
-    RefusalCode.BUSY: 503,
+SOCKETS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": 1024 * 1024,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 60.0,
+    "ws_per_message_deflate": False,
+    "log_level": "info",
 }
+"""How uvicorn serves the sockets of terminals: to a relay close by, that compresses for its clients.
+
+The answer to a ping comes after all that a slow client has not read yet. With more logging than this it would write
+down tickets, and what is typed and printed.
+"""
 
 Endpoint = Callable[[Request, bytes], Response]
 
 
-@dataclass(slots=True)
-class Guard:
-    """Lets in calls that the control plane signed for this host, each once."""
-
-    host_id: str
-    control_key: str
-    _seen: dict[str, float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def check(self, request: Request, body: bytes) -> None:
-        """BadSignature for everything else."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise BadSignature("no bearer token")
-        call_id = verify_call(
-            token=token,
-            public_pem=self.control_key,
-            host_id=self.host_id,
-            method=request.method,
-            path=request.url.path,
-            body=body,
-        )
-        self._once(call_id)
-
-    def _once(self, call_id: str) -> None:
-        now = time.monotonic()
-        with self._lock:
-            for seen in [each for each, at in self._seen.items() if now - at > 2 * CALL_SECONDS]:
-                del self._seen[seen]
-            if call_id in self._seen:
-                raise BadSignature("the call was made before")
-            self._seen[call_id] = now
-
-
-def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs) -> Starlette:
+def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs, terminals: Terminals) -> Starlette:
     """The ASGI application. Commands have threads of their own: however long they take, other calls do not wait."""
     waiting = ThreadPoolExecutor(AT_ONCE + SPARE, thread_name_prefix="exec")
 
@@ -150,8 +122,21 @@ def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs) ->
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),
-        ]
+            terminal_route(guard, terminals),
+        ],
+        lifespan=until_end(terminals),
     )
+
+
+def until_end(terminals: Terminals) -> Lifespan[Starlette]:
+    """Terminals end with the server."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await terminals.close()
+
+    return lifespan
 
 
 def _runs(execs: Execs) -> Endpoint:
@@ -206,13 +191,13 @@ class _Guarded:
         except BadSignature as error:
             ids = {"container": request.path_params.get("container_id", ""), "path": request.url.path}
             log.warning("call refused", extra=ids | {"reason": str(error)})
-            return JSONResponse({"error": "unauthorized"}, 401)
+            return unauthorized()
         except (ValidationError, _WrongCall):
             return JSONResponse({"error": "the call cannot be read"}, 400)
         except CallRefused as error:
-            return _refused(str(error), error.code)
+            return refused(str(error), error.code)
         except EngineError:
-            return _refused("the host's engine does not answer", RefusalCode.ENGINE_DOWN)
+            return engine_down()
 
 
 async def _body(request: Request, limit: int) -> bytes | None:
@@ -233,10 +218,6 @@ def _same_id(request: Request, container_id: str) -> None:
 def _accepted(container_id: str, generation: int) -> Response:
     accepted = Accepted(container_id=container_id, generation=generation)
     return JSONResponse(accepted.model_dump(mode="json"), 202)
-
-
-def _refused(text: str, code: RefusalCode) -> Response:
-    return JSONResponse(Refusal(error=text, code=code).model_dump(mode="json"), _STATUS_OF[code])
 
 
 def _shown(intent: Intent) -> dict[str, object]:

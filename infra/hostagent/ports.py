@@ -8,9 +8,10 @@ EngineError
 └── EngineRefused     the engine said no; `text` is its own and never leaves the host
 """
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from infra.hostagent.profile import Limits, Profile, is_blank
 
@@ -146,6 +147,27 @@ class Command:
     environment: tuple[tuple[str, str], ...] = ()
     reads: bool = False
     """Whether it is given something to read."""
+    tty: bool = False
+    """Whether it is run on a terminal of its own; what it prints is then one stream."""
+
+
+class Size(NamedTuple):
+    """Of a terminal."""
+
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tty:
+    """The near end of a terminal on which something runs."""
+
+    connection: socket.socket
+    """Never blocks. What is printed comes out as it is, what goes in is typed; its end is that of what runs there."""
+    ahead: bytes
+    """What was printed and taken off the connection already."""
+    hang_up: Callable[[], None]
+    """Take and give no more; what runs there runs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +255,12 @@ class Engine(Protocol):
 
         One that reads has `given`, and then its end.
         """
+
+    def attach(self, exec_id: str, size: Size) -> Tty:
+        """Run what was prepared for a terminal on one of this size, once. NotThere or EngineRefused."""
+
+    def resize_tty(self, exec_id: str, size: Size) -> None:
+        """Change the size of the terminal that something runs on. NotThere or EngineRefused when it does not run."""
 
     def end(self, exec_id: str) -> None:
         """Kill it with all it has begun; nothing when it has ended or nobody knows it. EngineRefused if it lives on."""

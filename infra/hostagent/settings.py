@@ -31,6 +31,7 @@ class Settings:
     engine_patience_seconds: float
     grace_seconds: float
     inventory_seconds: float
+    terminal_grace_seconds: float
     resolv_conf: Path
     networks_ready: int
     disk_overcommit: int
@@ -81,6 +82,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--grace-seconds", type=float, default=300.0, help="age before the control plane is asked about a container"
     )
     serve.add_argument("--inventory-seconds", type=float, default=60.0, help="between two inventories")
+    serve.add_argument(
+        "--terminal-grace-seconds", type=float, default=60.0, help="how long a shell that nobody attends is kept"
+    )
     serve.add_argument(
         "--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="names the resolvers that are asked"
     )
@@ -150,6 +154,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         engine_patience_seconds=parsed.engine_patience_seconds,
         grace_seconds=parsed.grace_seconds,
         inventory_seconds=parsed.inventory_seconds,
+        terminal_grace_seconds=parsed.terminal_grace_seconds,
         resolv_conf=parsed.resolv_conf,
         networks_ready=parsed.networks_ready,
         disk_overcommit=parsed.disk_overcommit,

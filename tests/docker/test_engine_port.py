@@ -28,6 +28,8 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
     Ran,
+    Size,
+    Tty,
 )
 from infra.hostagent.profile import Limits, Profile, blank_id, engine_name, profile_of
 from tests.builders import a_spec
@@ -327,6 +329,62 @@ def test_a_command_is_left_when_its_time_is_over_and_ends_when_told(bench: Bench
     bench.engine.end(exec_id)
     bench.engine.end(exec_id)
     bench.engine.end("f" * 64)
+
+
+@contextlib.contextmanager
+def terminal(bench: Bench, size: Size) -> Iterator[tuple[Tty, str, str]]:
+    """One on which what is typed comes back, the id of what runs there, and the engine's of its container."""
+    engine_id = bench.engine.create(bench.profile())
+    bench.engine.start(engine_id)
+    exec_id = bench.engine.prepare(engine_id, Command(READS, "0", reads=True, tty=True))
+    tty = bench.engine.attach(exec_id, size)
+    try:
+        yield tty, exec_id, engine_id
+    finally:
+        tty.hang_up()
+
+
+def printed(tty: Tty, words: bytes = b"") -> bytes:
+    """What comes, up to these words, or to the end."""
+    said = bytearray(tty.ahead)
+    tty.connection.settimeout(20)
+    while not words or words not in said:
+        chunk = tty.connection.recv(4096)
+        if not chunk:
+            break
+        said += chunk
+    tty.connection.setblocking(False)
+    return bytes(said)
+
+
+def test_a_terminal_takes_what_is_typed_and_ends_when_told(bench: Bench) -> None:
+    with terminal(bench, Size(120, 40)) as (tty, exec_id, _):
+        assert tty.connection.gettimeout() == 0
+        tty.connection.sendall("grüße\n".encode())
+        assert "grüße" in printed(tty, b"e\r\n" if isinstance(bench.engine, DockerEngine) else b"e\n").decode()
+        bench.engine.resize_tty(exec_id, Size(1, 1))
+        bench.engine.resize_tty(exec_id, Size(1000, 1000))
+
+        bench.engine.end(exec_id)
+
+        printed(tty)
+        with pytest.raises((NotThere, EngineRefused)):
+            bench.engine.resize_tty(exec_id, Size(80, 24))
+
+
+def test_a_terminal_ends_with_its_container(bench: Bench) -> None:
+    with terminal(bench, Size(80, 24)) as (tty, exec_id, engine_id):
+        bench.engine.remove(engine_id)
+
+        printed(tty)
+        bench.engine.end(exec_id)
+
+
+def test_what_is_not_known_has_no_terminal(bench: Bench) -> None:
+    with pytest.raises(NotThere):
+        bench.engine.attach("f" * 64, Size(80, 24))
+    with pytest.raises(NotThere):
+        bench.engine.resize_tty("f" * 64, Size(80, 24))
 
 
 def test_commands_are_for_containers_that_run(bench: Bench) -> None:

@@ -1,10 +1,16 @@
-"""Rows 35-38: what reaches the host by way of the API; what has no interface yet is in the table of exceptions."""
+"""Rows 35-38: what reaches the host by way of the API."""
 
 import ast
+import contextlib
+import hashlib
+import os
 from pathlib import Path
+
+from websockets.exceptions import ConnectionClosed
 
 from chalicelib.contract.agent_api import FileDeed
 from tests.aws import ROOT
+from tests.docker.terminals import Terminal, terminal
 from tests.limits.probes import Ground, Probe, Verdict, probe
 
 INTERFACES: list[Probe] = []
@@ -74,6 +80,65 @@ def unpacking(ground: Ground) -> Verdict:
     shipped = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "infra/hostagent").rglob("*.py"), ROOT / "app.py"]
     found = [f"{path.relative_to(ROOT)}: {name}" for path in shipped for name in _names(path) if name in _UNPACKING]
     return Verdict(held=not found, seen=", ".join(found) or f"none of {len(shipped)} modules")
+
+
+_FRAMES: tuple[str | bytes, ...] = (
+    "", b"", "null", "42", "{", '{"type":"input","data":null}', '{"type":"resize","cols":1e999,"rows":[]}',
+    '{"type":"output","data":"x"}', "[" * 100_000, '{"a":' * 100_000, "\x1b[2J\x1b]0;title\x07\x1b[6n",
+    "\u202e\u2028\x00", bytes(range(256)) * 64, b"\xff\xfe{", b'{"type":"input","data":"\\ud800"}',
+)  # fmt: skip
+"""What no client of ours sends."""
+
+_PASTE_BYTES = 10 * 1024 * 1024
+
+
+@probe(37, "a terminal used in every wrong way", INTERFACES)
+def terminals(ground: Ground) -> Verdict:
+    """Sizes, frames, sequences and amounts that are not meant to be: the agent lives on and every terminal works."""
+    agent, spec = ground.agent, ground.spec
+    with terminal(agent, spec, "id=%1b%5b2J&cols=65535&rows=-1") as shell:
+        for number in range(10_000):
+            shell.resize(number * 7, 65_535 - number)
+        shell.resize(0, 0)
+        shell.resize(65_535, 65_535)
+        sized = _settled(shell, "1000 1000")
+        shell.type("printf '\\033]0;x\\007\\033[2J\\377\\000%s\\n' \"$(yes x | head -c 100000)\"\n")
+        pasted = _pasted(ground, shell)
+        junk = [*_FRAMES, "x" * 2 * 1024 * 1024]
+        with contextlib.suppress(ConnectionClosed):  # by the last, which is too large
+            for frame in junk:
+                shell.socket.send(frame)
+            shell.closed()
+    with terminal(agent, spec, "id=after") as after:
+        works = after.run("echo here").strip() == "here"
+    answers = agent.run(spec, "echo", "here", user="root").json()["stdout"] == "here\n"
+    held = {
+        "the last size counts": sized,
+        "a paste is whole": pasted,
+        "frames are small": shell.largest <= 4096,
+        "another terminal works": works,
+        "a command runs": answers,
+        "the agent lives": agent.child.exit_code is None,
+    }
+    wrong = [f"not so: {words}" for words, so in held.items() if not so]
+    return Verdict(held=not wrong, seen=", ".join(wrong) or f"10 002 sizes, {len(junk)} frames, a paste of 10 MB")
+
+
+def _settled(shell: Terminal, size: str) -> bool:
+    """Whether the terminal comes to have that size: sizes are given one after the other."""
+    return any(shell.run("sleep 0.2; stty size").strip() == size for _ in range(10))
+
+
+def _pasted(ground: Ground, shell: Terminal) -> bool:
+    """Whether as many random bytes as somebody may paste arrive as they are."""
+    paste = os.urandom(_PASTE_BYTES)
+    program = f"head -c {len(paste)} >/home/user/pasted"
+    shell.type(f"stty raw -echo; echo rea''dy; {program}; stty sane; echo do''ne\n")
+    shell.read("ready")
+    for at in range(0, len(paste), 512 * 1024):
+        shell.socket.send(paste[at : at + 512 * 1024])
+    shell.read("done", seconds=120)
+    return ground.run("sha256sum /home/user/pasted").words[0] == hashlib.sha256(paste).hexdigest()
 
 
 @probe(38, "arguments of what is run", INTERFACES)

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,9 @@ from infra.hostagent.ports import (
     NameInUse,
     NotThere,
     Ran,
+    Size,
     Take,
+    Tty,
     Writable,
 )
 from infra.hostagent.profile import (
@@ -80,7 +83,13 @@ class FakeEngine:
     programs: dict[tuple[str, ...], Program] = field(default_factory=dict)
     prepared: dict[str, Command] = field(default_factory=dict)
     ran: set[str] = field(default_factory=set)
-    """Commands without end that were given up and not killed."""
+    """Commands without end that were given up and not killed, and what runs on terminals."""
+    terminals: dict[str, socket.socket] = field(default_factory=dict)
+    """The far ends of terminals, for whoever plays what runs there."""
+    sized: dict[str, list[Size]] = field(default_factory=dict)
+    """What sizes terminals were given."""
+    _inside: dict[str, str] = field(default_factory=dict)
+    """Where commands were prepared."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -226,6 +235,7 @@ class FakeEngine:
             profile, container = self._row(engine_id)
             ended = replace(container, running=False, exit_code=exit_code, finished_at=self.now(), attachment=None)
             self.rows[engine_id] = (profile, ended)
+        self._end_terminals(engine_id)
 
     def resize(self, engine_id: str, limits: Limits) -> None:
         self._called("resize")
@@ -267,6 +277,7 @@ class FakeEngine:
                 raise EngineRefused(f"Container {engine_id} is not running")
             exec_id = f"exec{next(self._ids)}"
             self.prepared[exec_id] = command
+            self._inside[exec_id] = engine_id
         return exec_id
 
     def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
@@ -288,9 +299,42 @@ class FakeEngine:
             return Exited(-1, left=True)
         return Exited(program.exit_code)
 
+    def attach(self, exec_id: str, size: Size) -> Tty:
+        self._called("attach")
+        if exec_id not in self.prepared:
+            raise NotThere(exec_id)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.sized[exec_id] = [size]
+        self.terminals[exec_id] = theirs
+        self.ran.add(exec_id)
+        program = self.programs.get(self.prepared[exec_id].argv)
+        if program and program.echoes:
+            threading.Thread(target=_echo, args=(theirs,), daemon=True).start()
+        return Tty(ours, b"", ours.close)
+
+    def resize_tty(self, exec_id: str, size: Size) -> None:
+        self._called("resize_tty")
+        if exec_id not in self.terminals:
+            raise NotThere(exec_id)
+        self.sized[exec_id].append(size)
+
+    def end_terminal(self, exec_id: str) -> None:
+        """What runs there ends by itself."""
+        terminal = self.terminals.pop(exec_id, None)
+        self.ran.discard(exec_id)
+        if terminal is not None:
+            terminal.shutdown(socket.SHUT_RDWR)
+            terminal.close()
+
+    def _end_terminals(self, engine_id: str) -> None:
+        for exec_id in [each for each in self.terminals if self._inside[each] == engine_id]:
+            self.end_terminal(exec_id)
+
     def end(self, exec_id: str) -> None:
         self._called("end")
         self.ran.discard(exec_id)
+        self.end_terminal(exec_id)
 
     def find(self, name: str) -> EngineContainer | None:
         self._called("find")
@@ -306,6 +350,7 @@ class FakeEngine:
         self._called("remove")
         with self._lock:
             self.rows.pop(engine_id, None)
+        self._end_terminals(engine_id)
         self._answered("remove")
 
     def signals(self, host_id: str) -> Iterator[EngineSignal]:
@@ -321,6 +366,14 @@ class FakeEngine:
     def drop_network(self, name: str) -> None:
         self._called("drop_network")
         self.networks.discard(name)
+
+
+def _echo(terminal: socket.socket) -> None:
+    try:
+        while piece := terminal.recv(4096):
+            terminal.sendall(piece)
+    except OSError:
+        return
 
 
 def _sha256(text: str) -> str:

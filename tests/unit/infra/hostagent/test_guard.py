@@ -19,7 +19,8 @@ from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Re
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
 from infra.hostagent.creation import Creation, Place
 from infra.hostagent.execs import Execs
-from infra.hostagent.http import BODY_LIMIT, Guard, application
+from infra.hostagent.guard import Guard
+from infra.hostagent.http import BODY_LIMIT, application
 from infra.hostagent.intents import Step
 from infra.hostagent.journal import Journal
 from infra.hostagent.keeper import Keeper, Policy
@@ -27,6 +28,7 @@ from infra.hostagent.means import Means
 from infra.hostagent.profile import profile_of
 from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
+from infra.hostagent.terminals import Terminals
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
@@ -50,7 +52,7 @@ class Caller:
         guard = Guard(HOST, public_key_of(CONTROL))
         execs = Execs(self.engine, self.journal, folder / "execs")
         self.transport = httpx.ASGITransport(
-            application(self.keeper, self.journal, guard, execs), raise_app_exceptions=False
+            application(self.keeper, self.journal, guard, execs, Terminals(execs)), raise_app_exceptions=False
         )
 
     def token(self, method: str, path: str, body: bytes, changes: dict[str, Any] | None = None) -> str:
