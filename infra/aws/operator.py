@@ -36,6 +36,19 @@ def enrol_host(parsed: argparse.Namespace) -> dict[str, Any]:
     return {"host_id": parsed.host_id, "enrolled": True}
 
 
+def relay_keys(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Two files for a relay of terminals: neither can sign anything."""
+    from chalicelib.contract.signatures import public_key_of
+    from chalicelib.contract.terminals import relay_key
+
+    parsed.folder.mkdir(parents=True, exist_ok=True)
+    public, shared = parsed.folder / "control-key.pub", parsed.folder / "relay.key"
+    public.write_text(public_key_of(wiring.control_private_key()))
+    shared.touch(mode=0o600)
+    shared.write_text(relay_key(wiring.control_private_key()))
+    return {"public_key": str(public), "relay_key": str(shared)}
+
+
 def list_hosts(_parsed: argparse.Namespace) -> dict[str, Any]:
     """Every enrolled host, how it is, and what it holds."""
     now = wiring.CLOCK.now()
@@ -163,6 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("host_id")
     enrol.add_argument("--public-key", type=Path, required=True, help="file that `infra.hostagent keygen` printed")
     enrol.set_defaults(work=enrol_host)
+    relay = verbs.add_parser("relay-keys", help="what a relay of terminals needs (it reads the control plane's key)")
+    relay.add_argument("--folder", type=Path, required=True, help="where the two files go")
+    relay.set_defaults(work=relay_keys)
     drain = verbs.add_parser("drain-host", help="take no more containers on a host")
     drain.add_argument("host_id")
     drain.add_argument("--undo", action="store_true", help="take them again")

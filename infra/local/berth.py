@@ -6,15 +6,18 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from chalicelib.contract.agent_api import HostReport
 from chalicelib.contract.signatures import new_private_key, public_key_of
+from chalicelib.contract.terminals import relay_key
 from infra.ground.engine import Engine
 from infra.local.background import in_thread
 from infra.local.cloud import ADDRESS, CloudSettings, LocalCloud, free_port, open_cloud
@@ -22,6 +25,8 @@ from infra.local.errors import NotReady
 from infra.local.functions import FunctionSettings
 from infra.local.hosts import HostPlan, LocalHost, new_key
 from infra.local.processes import python
+from infra.relay.api import Keys
+from infra.relay.app import PATH, Relay, RelaySettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 PREFIX = "berth-local"
@@ -169,9 +174,16 @@ def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:
         "BERTH_CONTROL_PUBLIC_KEY": public_key_of(control_key),
         "BERTH_ALLOWED_ORIGINS": origins,
         "BERTH_ANY_DISK": "yes",  # the engine at hand may be anybody's
+        "BERTH_TERMINAL_URL": f"ws://{ADDRESS}:{cloud.port}{PATH}",
         **settings.environment,
     }
-    return replace(cloud, environment=environment)
+    keys = Keys(environment["BERTH_CONTROL_PUBLIC_KEY"], relay_key(control_key))
+    relay = partial(_relay, keys, tuple(environment["BERTH_ALLOWED_ORIGINS"].split()))
+    return replace(cloud, environment=environment, beside=relay)
+
+
+def _relay(keys: Keys, origins: tuple[str, ...], url: str) -> Sequence[BaseRoute]:
+    return Relay(RelaySettings(url, keys, origins)).routes()
 
 
 def _control_key(data: Path) -> str:

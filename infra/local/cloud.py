@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -61,6 +61,8 @@ class CloudSettings:
     """Given to every function besides what reaches moto."""
     gateway_responses: Mapping[str, Any] = field(default_factory=dict)
     socket_paths: tuple[str, ...] = ()
+    beside: Callable[[str], Sequence[BaseRoute]] = lambda _url: ()
+    """Told the cloud's url: routes of what a deployment has beside the API, on the same port."""
     functions: FunctionSettings = field(default_factory=FunctionSettings)
     socket_limits: SocketLimits = field(default_factory=SocketLimits)
     schedule_speed: float = 1.0
@@ -203,6 +205,7 @@ class LocalCloud:
         application = Starlette(
             routes=[
                 *sockets,
+                *self.settings.beside(self.url),
                 Route("/_local/status", self._status, methods=["GET"]),
                 Route(
                     f"/{STAGE}/@connections/{{connection_id:path}}",

@@ -7,8 +7,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 FUNCTIONS = PROJECT / "requirements.txt"
 AGENT = PROJECT / "infra/hostagent/requirements.txt"
+RELAY = PROJECT / "infra/relay/requirements.txt"
 DEVELOPMENT = PROJECT / "requirements-dev.txt"
-LOCKS = (FUNCTIONS, AGENT, DEVELOPMENT)
+LOCKS = (FUNCTIONS, AGENT, RELAY, DEVELOPMENT)
 
 _PINNED = re.compile(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==(\S+)(?: ; [^\\]*)? \\$")
 

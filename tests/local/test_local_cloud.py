@@ -15,6 +15,8 @@ import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -335,3 +337,26 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_what_a_deployment_has_beside_its_api_is_served_and_sent_away_at_the_end(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        async for text in socket.iter_text():
+            await socket.send_text(text)
+
+    def beside(url: str) -> list[BaseRoute]:
+        told.append(url)
+        return [WebSocketRoute("/beside/{name}", echo)]
+
+    with running(settings_for(tmp_path, [], beside=beside)) as cloud:
+        opened = connect(f"ws://127.0.0.1:{cloud.port}/beside/it", proxy=None, legacy=True)
+        opened.send("hello")
+        assert (opened.recv(timeout=5), told) == ("hello", [cloud.url])
+        began = time.monotonic()
+
+    with pytest.raises(ConnectionClosed):
+        opened.recv(timeout=5)
+    assert (opened.close_code, time.monotonic() - began < 10) == (1012, True)

@@ -51,7 +51,13 @@ class Served:
         self.world = world or World()
         world = self.world
         self.api = Api(
-            world.lifecycle, world.reconfiguration, world.execution, lambda: world.files, lambda: world.terminals, world.tokens, world.rates
+            world.lifecycle,
+            world.reconfiguration,
+            world.execution,
+            lambda: world.files,
+            lambda: world.terminals,
+            world.tokens,
+            world.rates,
         )
         self.doorkeeper = Doorkeeper(self.world.tokens, self.world.subscriptions, (ORIGIN,), self.world.rates)
         self._requests = 0

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from infra.supply.locks import AGENT, DEVELOPMENT, FUNCTIONS, LOCKS, PROJECT, NoLock, packages
+from infra.supply.locks import AGENT, DEVELOPMENT, FUNCTIONS, LOCKS, PROJECT, RELAY, NoLock, packages
 
 OTHERS = (PROJECT / "infra/localstack/requirements.txt", PROJECT / "tests/deploy/requirements-audit.txt")
 
@@ -20,13 +20,13 @@ def test_everything_is_pinned_with_hashes(lock: Path) -> None:
     assert all(re.fullmatch("[0-9a-f]{64}", each) for package in found for each in package.hashes)
 
 
-@pytest.mark.parametrize("lock", [FUNCTIONS, AGENT], ids=["functions", "agent"])
+@pytest.mark.parametrize("lock", [FUNCTIONS, AGENT, RELAY], ids=["functions", "agent", "relay"])
 def test_what_is_shipped_is_what_was_tested(lock: Path) -> None:
     """The same version of every package, and the same files of it."""
     assert set(packages(lock)) - set(packages(DEVELOPMENT)) == set()
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=["functions", "agent", "development"])
+@pytest.mark.parametrize("lock", LOCKS, ids=["functions", "agent", "relay", "development"])
 def test_the_lock_answers_what_is_asked_for(lock: Path) -> None:
     pinned = {each.name: each.version for each in packages(lock)}
 
