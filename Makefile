@@ -38,6 +38,9 @@ demo: setup ## One container from POST to gone, on a real engine, before your ey
 up: setup ## Keep the local cloud running (HOSTS=2 ARGS="--port 8080"), or CLOUD=localstack
 	@$(PY) -m infra.$(CLOUD) up $(if $(filter local,$(CLOUD)),--hosts $(HOSTS)) $(ARGS)
 
+shell: $(STAMP) ## A terminal in a container of the running `make up` (NAME=web, with BERTH_TOKEN set)
+	@$(PY) -m infra.local shell $(NAME) $(ARGS)
+
 audit: $(STAMP) ## Compare all that the running `make up` has recorded with what runs (ARGS=--repair)
 	@$(PY) -m infra.local audit $(ARGS)
 
@@ -119,6 +122,7 @@ lock: ## Lock requirements again, with hashes (needs uv)
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) requirements.in --constraints requirements-dev.txt -o requirements.txt
 	@$(LOCK) infra/hostagent/requirements.in --constraints requirements-dev.txt -o infra/hostagent/requirements.txt
+	@$(LOCK) infra/relay/requirements.in --constraints requirements-dev.txt -o infra/relay/requirements.txt
 	@$(LOCK) infra/localstack/requirements.in -o infra/localstack/requirements.txt
 	@$(LOCK) tests/deploy/requirements-audit.in -o tests/deploy/requirements-audit.txt
 

@@ -1,4 +1,4 @@
-"""`python -m infra.local up|demo|serve|audit`: the local cloud from the command line."""
+"""`python -m infra.local up|demo|serve|shell|audit`: the local cloud from the command line."""
 
 import argparse
 import asyncio
@@ -13,11 +13,11 @@ from rich.console import Console
 
 from infra.ground.engine import Engine
 from infra.ground.errors import GroundError
-from infra.local import demo, terminal
+from infra.local import demo, shell, terminal
 from infra.local.berth import BerthSettings, open_berth
 from infra.local.cloud import CloudSettings, LocalCloud, open_cloud
 from infra.local.engines import engines_at
-from infra.local.errors import CloudError
+from infra.local.errors import CloudError, NotReady
 from infra.local.processes import python
 from infra.local.running import environment_of, forget_environment, write_environment
 
@@ -55,7 +55,7 @@ def up(parsed: argparse.Namespace, console: Console) -> int:
         over = _signalled()
         async with open_berth(settings, *engines) as berth:
             user = await asyncio.to_thread(berth.new_user)
-            write_environment(parsed.data, berth.environment)
+            write_environment(parsed.data, berth.environment | {"BERTH_API_URL": berth.url})
             terminal.show_up(console, berth, user["token"], parsed.data)
             await _until(over, berth.cloud)
             say("stopping")
@@ -107,6 +107,15 @@ async def _until(over: asyncio.Event, cloud: LocalCloud) -> None:
         await task
 
 
+def open_shell(parsed: argparse.Namespace, _console: Console) -> int:
+    """A terminal in a container; 1 when its connection broke."""
+    token = os.environ.get("BERTH_TOKEN", "")
+    if not token:
+        raise NotReady("set BERTH_TOKEN to your token first: `make up` has printed one")
+    api = parsed.api or environment_of(parsed.data)["BERTH_API_URL"]
+    return asyncio.run(shell.run(shell.Place(api, parsed.container, token, parsed.user)))
+
+
 def audit(parsed: argparse.Namespace, _console: Console) -> int:
     """Compare all that the Berth of `up` has recorded with what runs; 1 when they differ."""
     options = [*(["--json"] if parsed.json else []), "audit", *(["--repair"] if parsed.repair else [])]
@@ -153,6 +162,14 @@ def _parser() -> argparse.ArgumentParser:
     other.add_argument("--template", type=Path, help="CloudFormation template with its tables and queues")
     other.add_argument("--gateway-responses", type=Path, help="JSON of API Gateway's own answers")
     other.set_defaults(work=serve)
+    inside = verbs.add_parser("shell", help="a terminal in a container (Ctrl-] leaves)")
+    inside.add_argument("container", help="its name or id")
+    inside.add_argument(
+        "--user", choices=("user", "root"), default="", help="as whom (default: as the container has it)"
+    )
+    inside.add_argument("--api", default="", help="its REST API, https://…/api (default: the running `make up`)")
+    inside.add_argument("--data", type=Path, default=Path(".berth/up"), help="the folder of `up`")
+    inside.set_defaults(work=open_shell)
     compare = verbs.add_parser("audit", help="compare what the running Berth has recorded with what runs")
     compare.add_argument("--data", type=Path, default=Path(".berth/up"), help="the folder of `up`")
     compare.add_argument("--repair", action="store_true", help="mend counters, names and reservations")

@@ -35,6 +35,7 @@ def show_up(console: Console, berth: Berth, token: str, data: Path) -> None:
         '-d \'{"image":"debian:bookworm","name":"web"}\'',
     )
     _copy(console, "See it:", f"curl -s {berth.url}/containers {bearer}")
+    _copy(console, "Work in it:", "make shell NAME=web")
     _copy(
         console,
         "Watch its stages (start this first, in another terminal):",
