@@ -81,7 +81,11 @@ def test_what_users_carry_tells_nothing_of_the_host_and_relays_read_it() -> None
     assert unwrap(carried, relay_key(KEY)) == ticket
 
 
-@pytest.mark.parametrize("carried", ["", "no ticket", "grüße", wrap("a", relay_key(new_private_key()))])
+@pytest.mark.parametrize(
+    "carried",
+    ["", "no ticket", "grüße", wrap("a", relay_key(new_private_key()))],
+    ids=["none", "words", "no ASCII", "another's"],
+)
 def test_what_was_not_wrapped_for_this_relay_is_refused(carried: str) -> None:
     with pytest.raises(BadSignature):
         unwrap(carried, relay_key(KEY))
