@@ -37,10 +37,10 @@ STATUS_OF: dict[type[errors.BerthError], int] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to an HTTP client: a JSON object, a published document as its text, or a file's bytes."""
+    """What goes back to an HTTP client: a JSON object or list, a published document as its text, or a file's bytes."""
 
     status: int
-    body: dict[str, Any] | str | bytes
+    body: dict[str, Any] | list[Any] | str | bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

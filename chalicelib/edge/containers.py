@@ -14,6 +14,7 @@ from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.domain.request import ContainerRequest
 from chalicelib.edge.answers import Answer
+from chalicelib.edge.dialects import listing
 from chalicelib.edge.http import Call
 from chalicelib.edge.payloads import changes_request, command_request, container_request, idempotency_key
 from chalicelib.ports import IdempotencyKey
@@ -80,7 +81,7 @@ def list_all(call: Call, api: Api) -> Answer:
     caller = call.caller(api.tokens, Scope.READ)
     status = _one_of("status", call.query.get("status"), [each.value for each in LIVE])
     limit = _number("limit", call.query.get("limit"), least=1, most=PAGE_LIMIT)
-    return Answer(200, api.lifecycle.list(caller, status, limit, call.query.get("cursor")))
+    return listing(call, api.lifecycle.list(caller, status, limit, call.query.get("cursor")), "containers")
 
 
 def get(call: Call, api: Api) -> Answer:

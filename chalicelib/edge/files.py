@@ -12,6 +12,7 @@ from chalicelib.contract.agent_api import FILE_BYTES, ExecUser
 from chalicelib.domain.errors import BodyTooLarge, InvalidRequest
 from chalicelib.domain.identity import Scope
 from chalicelib.edge.answers import Answer
+from chalicelib.edge.dialects import listing
 from chalicelib.edge.payloads import PATH_BYTES, sound
 from chalicelib.edge.shapes import Shape, shaped
 from chalicelib.services.files import FileRequest
@@ -46,7 +47,7 @@ def list_folder(call: Call, api: Api) -> Answer:
     """`GET /containers/{id}/files/list?path=`."""
     caller = call.caller(api.tokens, Scope.EXEC)
     request = FileRequest(_path(call.query.get("path") or HOME), _user(call.query.get("user")))
-    return Answer(200, api.files().list(caller, call.path["container_id"], request))
+    return listing(call, api.files().list(caller, call.path["container_id"], request), "files")
 
 
 def read(call: Call, api: Api) -> Answer:

@@ -64,6 +64,8 @@ class Call:
     address: str
     request_id: str
     rates: Rates
+    base_path: str = ""
+    """The first part of the path as it was called; the stage, where no other is before it."""
 
     def caller(self, tokens: Tokens, scope: Scope, *, counted: bool = True) -> Caller:
         """Who calls, with that scope; Unauthorized, RateLimited or InsufficientScope.
@@ -148,6 +150,7 @@ def _call(request: Request, request_id: str, rates: Rates) -> Call:
         address=identity.get("sourceIp", ""),
         request_id=request_id,
         rates=rates,
+        base_path=request.context.get("path", "").lstrip("/").partition("/")[0],
     )
 
 

@@ -31,6 +31,8 @@ from infra.relay.app import PATH, Relay, RelaySettings
 PROJECT = Path(__file__).resolve().parents[2]
 PREFIX = "berth-local"
 SOCKET_PATHS = ("/api/containers/events",)
+BASE_PATHS = ("v1-array", "v1-files-array")
+"""For clients who want lists bare (`chalicelib/edge/dialects.py`)."""
 CONCURRENCY = {
     "api_handler": 8,
     "websocket_connect": 4,
@@ -161,6 +163,7 @@ def _cloud_settings(settings: BerthSettings, control_key: str) -> CloudSettings:
         parameters={"Prefix": PREFIX},
         gateway_responses=responses,
         socket_paths=SOCKET_PATHS,
+        base_paths=BASE_PATHS,
         functions=FunctionSettings(CONCURRENCY, SECONDS),
         schedule_speed=settings.schedule_speed,
         reload=settings.reload,

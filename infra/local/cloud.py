@@ -61,6 +61,8 @@ class CloudSettings:
     """Given to every function besides what reaches moto."""
     gateway_responses: Mapping[str, Any] = field(default_factory=dict)
     socket_paths: tuple[str, ...] = ()
+    base_paths: tuple[str, ...] = ()
+    """Before the stage: what a domain of one's own would map to it too."""
     beside: Callable[[str], Sequence[BaseRoute]] = lambda _url: ()
     """Told the cloud's url: routes of what a deployment has beside the API, on the same port."""
     functions: FunctionSettings = field(default_factory=FunctionSettings)
@@ -88,7 +90,9 @@ class LocalCloud:
             self._moto_log,
         )
         self.functions = Functions(settings.project, environment, settings.data / "logs", settings.functions)
-        self.rest = RestGateway(self.functions, GatewayResponses(settings.gateway_responses), STAGE)
+        self.rest = RestGateway(
+            self.functions, GatewayResponses(settings.gateway_responses), STAGE, settings.base_paths
+        )
         self.sockets = SocketGateway(self.functions, STAGE, settings.socket_limits)
         self.faults = Faults()
         self._work: list[asyncio.Task[Any]] = []

@@ -65,6 +65,8 @@ class Found:
     route: Route
     path: str
     parameters: dict[str, str]
+    base: str
+    """What was before the path: the stage, or a base path that is mapped to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,14 @@ class BinaryTypes:
 class RestGateway:
     """One REST API on its stage."""
 
-    def __init__(self, functions: Functions, responses: GatewayResponses, stage: str) -> None:
+    def __init__(
+        self, functions: Functions, responses: GatewayResponses, stage: str, base_paths: tuple[str, ...] = ()
+    ) -> None:
+        """`base_paths` are those that a domain of one's own maps to the stage, beside the stage's own path."""
         self._functions = functions
         self._responses = responses
         self._stage = stage
+        self._base_paths = base_paths
         self._routes: list[Route] = []
         self._binary = BinaryTypes(frozenset())
         self.throttled = False
@@ -108,7 +114,7 @@ class RestGateway:
         request_id = str(uuid.uuid4())
         if self.throttled:
             return self._responses.answer("THROTTLED", 429, request_id, "Too Many Requests")
-        path = request.scope["raw_path"].decode().partition("?")[0].removeprefix(f"/{self._stage}") or "/"
+        base, path = self._below(request.scope["raw_path"].decode().partition("?")[0])
         route, parameters = self._find(path, request.method)
         if route is None:
             message = "Missing Authentication Token"
@@ -118,9 +124,15 @@ class RestGateway:
         body = await request.body()
         if len(body) > BODY_LIMIT:
             return self._responses.answer("REQUEST_TOO_LARGE", 413, request_id, "Request Too Long")
-        event = proxy_event(request, Found(route, path, parameters), self._stage, request_id)
+        event = proxy_event(request, Found(route, path, parameters, base), self._stage, request_id)
         event["body"], event["isBase64Encoded"] = self._binary.body(request.headers.get("content-type"), body)
         return self._answer(await self._functions.invoke(FUNCTION, event), request_id)
+
+    def _below(self, path: str) -> tuple[str, str]:
+        """What the path is below, and the rest of it."""
+        bases = [f"{base}/{self._stage}" for base in self._base_paths]
+        base = next((each for each in bases if path.startswith(f"/{each}/")), self._stage)
+        return base, path.removeprefix(f"/{base}") or "/"
 
     def _find(self, path: str, method: str) -> tuple[Route | None, dict[str, str]]:
         for route in self._routes:
@@ -181,7 +193,7 @@ def proxy_event(request: Request, found: Found, stage: str, request_id: str) -> 
             "resourceId": "local",
             "resourcePath": found.route.resource,
             "httpMethod": request.method,
-            "path": f"/{stage}{found.path}",
+            "path": f"/{found.base}{found.path}",
             "accountId": "123456789012",
             "apiId": "local",
             "protocol": "HTTP/1.1",

@@ -34,7 +34,8 @@ class Answer:
     """What a client gets."""
 
     status: int
-    body: dict[str, Any]
+    body: Any
+    """An object, but for lists below some base paths."""
     headers: dict[str, str]
 
     @property
@@ -84,6 +85,7 @@ class Served:
         body: Any = None,
         headers: dict[str, str] | None = None,
         address: str = SOURCE,
+        below: str = "api",
     ) -> Answer:
         """One request to a route, in the way API Gateway hands it over."""
         self._requests += 1
@@ -94,6 +96,7 @@ class Served:
             "requestContext": {
                 "httpMethod": method,
                 "resourcePath": route,
+                "path": f"/{below}{route}",
                 "requestId": f"request-{self._requests}",
                 "identity": {"sourceIp": address},
             },
@@ -148,10 +151,10 @@ def _sent(body: Any) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
-def _body(answered: dict[str, Any]) -> dict[str, Any]:
+def _body(answered: dict[str, Any]) -> Any:
     """The JSON of an answer; a page for people as its text, a file as its bytes."""
     if answered.get("isBase64Encoded"):
         return {"bytes": base64.b64decode(answered["body"])}
     if answered["headers"]["Content-Type"] != "application/json":
         return {"page": answered["body"]}
-    return dict(json.loads(answered["body"]))
+    return json.loads(answered["body"])
