@@ -1,6 +1,7 @@
 """The main job before a person's eyes: one container from POST to gone, through the public API, on a real engine."""
 
 import json
+import re
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ INSIDE = (
     " cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max"
 )
 
+TYPED, SHOWN = "echo $((6 * 7)) on $(tty)", re.compile(r"42 on /dev/pts/\d+")
 TRIES = 6
 LOGIN = "BERTH_NO_TMUX=1 zsh -lic 'echo $USERNAME with zsh $ZSH_VERSION, theme $BERTH_THEME_LOADED, in $HOME'"
 
@@ -81,6 +83,7 @@ def _show(console: Console, berth: Berth) -> Story:
         say(f"WebSocket open; first frame: {listed['type']} with {listed['container']['count']} containers")
         container = _created_at_last(console, api, socket, story)
         _look_inside(console, api, container["id"])
+        _sit_down(console, api, container["id"])
         _list(console, api)
         _delete(console, api, socket, container["id"], story)
     return story
@@ -161,6 +164,26 @@ def _look_inside(console: Console, api: httpx.Client, container_id: str) -> None
         highlight=False,
     )
     console.print(f"  people log in as {shell}", highlight=False)
+
+
+def _sit_down(console: Console, api: httpx.Client, container_id: str) -> None:
+    """A terminal, with a key or two."""
+    began = time.monotonic()
+    answer = api.post(f"/containers/{container_id}/terminal")
+    if answer.status_code != 200:
+        raise Failed(f"the terminal was answered {answer.status_code}: {answer.text}")
+    with connect(answer.json()["url"], proxy=None) as socket:
+        while _frame(socket)["type"] != "shell_ready":
+            continue
+        took = time.monotonic() - began
+        socket.send(json.dumps({"type": "input", "data": f"{TYPED}\n"}))
+        shown = ""
+        while not (found := SHOWN.search(shown)):
+            frame = _frame(socket)
+            shown += frame.get("data", "") if frame["type"] == "output" else ""
+    head = f"[bold]POST /api/containers/{{id}}/terminal[/] 200, a shell after {took * 1000:.0f} ms"
+    console.print(f"\n{head}", highlight=False)
+    console.print(f"  typed  {TYPED}\n  shown  {found[0]}", highlight=False, markup=False)
 
 
 def _run_inside(api: httpx.Client, container_id: str, command: str) -> str:
