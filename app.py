@@ -96,6 +96,11 @@ def open_terminal(container_id: str) -> Response:
     return edge.http.answer(app, edge.terminals.admit, wiring.api)
 
 
+@app.route("/terminals/check", methods=["POST"], content_types=ANY_TYPE)
+def check_terminal() -> Response:
+    return edge.http.answer(app, edge.terminals.check, wiring.api)
+
+
 @app.route("/containers/{container_id}/settings", methods=["PATCH"], content_types=ANY_TYPE)
 def change_container(container_id: str) -> Response:
     return edge.http.answer(app, edge.containers.change, wiring.api)

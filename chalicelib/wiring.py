@@ -298,7 +298,7 @@ def _files(attended: Attended) -> Files:
 def _terminals(attended: Attended) -> Terminals:
     from chalicelib.services.terminals import Signing, Terminals
 
-    return Terminals(attended, Signing(control_private_key, CLOCK, IDS), settings().terminal_url)
+    return Terminals(attended, tokens(), Signing(control_private_key, CLOCK, IDS), settings().terminal_url)
 
 
 @cache

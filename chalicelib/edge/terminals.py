@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chalicelib.contract.agent_api import ExecUser
-from chalicelib.domain.errors import InvalidRequest
+from chalicelib.domain.errors import InvalidRequest, Unauthorized
 from chalicelib.domain.identity import Scope
 from chalicelib.edge.answers import Answer
 from chalicelib.edge.shapes import Shape, shaped
@@ -19,6 +19,25 @@ class TerminalShape(Shape):
     """Members of the body of `POST /containers/{id}/terminal`."""
 
     user: str = ""
+
+
+class CheckShape(Shape):
+    """Members of the body of `POST /terminals/check`."""
+
+    ticket: str
+
+
+def check(call: Call, api: Api) -> Answer:
+    """`POST /terminals/check`: relays ask, of connections that are open; the ticket is all that it takes."""
+    ticket = shaped(CheckShape, call.document()).ticket
+    try:
+        caller, container_id = api.terminals().holder(ticket)
+    except Unauthorized:
+        call.anybody()
+        raise
+    call.rates.request(caller)
+    caller.require(Scope.EXEC)
+    return Answer(200, {"message": "access holds", "id": api.lifecycle.find(caller, container_id).id})
 
 
 def admit(call: Call, api: Api) -> Answer:

@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.moments import rfc3339
-from chalicelib.contract.terminals import TICKET_SECONDS, Grant, relay_key, sign_ticket, wrap
+from chalicelib.contract.signatures import BadSignature, public_key_of
+from chalicelib.contract.terminals import TICKET_SECONDS, Grant, read_ticket, relay_key, sign_ticket, unwrap, wrap
 from chalicelib.contract.tracing import traced
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import HostSilent, TerminalsOff
+from chalicelib.domain.errors import HostSilent, TerminalsOff, Unauthorized
 from chalicelib.domain.host import Host
 from chalicelib.domain.identity import Caller
 from chalicelib.ports import Clock, Ids
 from chalicelib.services.attended import Attended
+from chalicelib.services.tokens import Tokens
 
 log = logging.getLogger("berth.terminals")
 
@@ -41,6 +43,7 @@ class Terminals:
     """Lets callers in to terminals of their running containers."""
 
     attended: Attended
+    tokens: Tokens
     signing: Signing
     url: str
     """Where the relay is, up to the container's id; empty when the deployment has none."""
@@ -51,7 +54,7 @@ class Terminals:
             raise TerminalsOff
         container = self.attended.running(caller, reference)
         host = self.attended.host_of(container, _UNHEARD)
-        ticket = self._ticket(container, host, user)
+        ticket = self._ticket(caller, container, host, user)
         log.info("terminal ticket given", extra={"container": container.id, "user": caller.user_id, "host": host.id})
         return {
             "message": f"open the url within {TICKET_SECONDS} seconds",
@@ -62,7 +65,16 @@ class Terminals:
             "expires_at": rfc3339(self.signing.clock.now() + timedelta(seconds=TICKET_SECONDS)),
         }
 
-    def _ticket(self, container: Container, host: Host, user: ExecUser | None) -> str:
+    def holder(self, ticket: str) -> tuple[Caller, str]:
+        """Whom a ticket of any age was given to, and for which container; Unauthorized if their token is not good."""
+        key = self.signing.private_key()
+        try:
+            grant = read_ticket(unwrap(ticket, relay_key(key)), public_key_of(key), of_any_age=True).grant
+        except BadSignature as error:
+            raise Unauthorized from error
+        return self.tokens.caller_of_hash(grant.token_hash), grant.container_id
+
+    def _ticket(self, caller: Caller, container: Container, host: Host, user: ExecUser | None) -> str:
         if host.report is None:
             raise HostSilent(_UNHEARD)
         grant = Grant(
@@ -72,6 +84,7 @@ class Terminals:
             user_id=container.user_id,
             generation=container.generation,
             user=user,
+            token_hash=caller.token_hash,
         )
         issued_at = int(self.signing.clock.now().timestamp())
         key = self.signing.private_key()

@@ -62,7 +62,7 @@ class Tokens:
         """The caller a token stands for, or Unauthorized for every token that is not good."""
         if not secrets.well_formed(secret, secrets.TOKEN_PREFIX):
             raise Unauthorized
-        return self._caller_of_hash(secrets.hash_of(secret))
+        return self.caller_of_hash(secrets.hash_of(secret))
 
     def caller_of_ticket(self, ticket: str) -> Caller:
         """The caller who bought the ticket, once; Unauthorized afterwards."""
@@ -72,9 +72,10 @@ class Tokens:
             token_hash = self.tokens.take_ticket(secrets.hash_of(ticket), self.clock.now())
         except NotFound as error:
             raise Unauthorized from error
-        return self._caller_of_hash(token_hash)
+        return self.caller_of_hash(token_hash)
 
-    def _caller_of_hash(self, token_hash: str) -> Caller:
+    def caller_of_hash(self, token_hash: str) -> Caller:
+        """The caller of a token by its hash, or Unauthorized when it is not good (any more)."""
         now = self.clock.now()
         try:
             return caller_of(self.cache.get(token_hash, now, self.tokens.by_hash), now)

@@ -213,6 +213,13 @@ class TerminalTicket(Body):
     expires_at: datetime
 
 
+class TerminalChecked(Body):
+    """The token that the ticket was given for is good, and the container is there."""
+
+    message: str
+    id: UUID
+
+
 class GuestUser(Body):
     """Who the guest is."""
 

@@ -11,7 +11,7 @@ from chalicelib.domain import errors
 from chalicelib.edge.containers import LONGEST_WAIT, PAGE_LIMIT
 from chalicelib.edge.files import HOME, FileShape, FolderShape
 from chalicelib.edge.payloads import ChangesShape, CreateShape, ExecShape, GuestShape, TicketShape, TokenShape
-from chalicelib.edge.terminals import TerminalShape
+from chalicelib.edge.terminals import CheckShape, TerminalShape
 from infra.apidocs import answers
 
 _STATUSES = sorted(status.value for status in LIVE)
@@ -145,6 +145,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST", "/containers/{container_id}/terminal", "Get a ticket for a terminal in a running container", "exec",
         200, answers.TerminalTicket, TerminalShape, {"user": "root"}, body_required=False,
         refusals=(*_BODY, *_POWER, errors.TerminalsOff, errors.HostSilent),
+    ),
+    Operation(
+        "POST", "/terminals/check", "For relays: whether a terminal's ticket still stands for somebody", None, 200,
+        answers.TerminalChecked, CheckShape, {"ticket": "gAAAAABn…"},
+        refusals=(*_BODY, errors.Unauthorized, errors.InsufficientScope, errors.NotFound),
     ),
     Operation(
         "PATCH", "/containers/{container_id}/settings", "Rename a container or give it other amounts", "write", 200,

@@ -25,6 +25,8 @@ class Pass:
 
     ticket: str
     """As the host wants it."""
+    wrapped: str
+    """As the API gave it."""
     grant: Grant
 
 
@@ -46,7 +48,7 @@ class Keys:
     def read(self, text: str) -> Pass:
         """The pass that a ticket is, or BadSignature."""
         ticket = unwrap(text, self.relay_key)
-        return Pass(ticket, read_ticket(ticket, self.public_key).grant)
+        return Pass(ticket, text, read_ticket(ticket, self.public_key).grant)
 
     def read_of_client(self, text: str, container: str) -> Pass:
         """The same of what a client brought for this container, or Refused."""
@@ -67,6 +69,16 @@ class Api:
     keys: Keys
     trusted: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     """Made once: making it takes longer than a call."""
+
+    async def holds(self, found: Pass) -> bool:
+        """Whether whom a pass was given to still may have the terminal; yes when that is not known."""
+        url = f"{self.url.rstrip('/')}/terminals/check"
+        try:
+            async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False, verify=self.trusted) as client:
+                answer = await client.post(url, json={"ticket": found.wrapped})
+        except httpx.HTTPError:
+            return True
+        return answer.status_code not in (401, 403, 404)
 
     @asynccontextmanager
     async def of(self, token: str) -> AsyncIterator["Caller"]:
@@ -111,14 +123,3 @@ class Caller:
         except (httpx.HTTPError, ValueError):
             return {}
         return item if isinstance(item, dict) else {}
-
-    async def has_access(self, container: str) -> bool:
-        """Whether the caller still may see it; yes when that is not known."""
-        try:
-            answer = await self.client.get(f"/containers/{container}")
-        except httpx.HTTPError:
-            return True
-        if answer.status_code == 403:
-            # A token that may execute and not read is told so, and is as good as it was.
-            return Refused(403, answer.content).member("required") == "read"
-        return answer.status_code not in (401, 404)

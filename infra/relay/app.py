@@ -8,9 +8,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -33,10 +32,6 @@ log = logging.getLogger("berth.relay")
 PATH = "/ws/terminal"
 OF_ONE, OF_ALL = 16, 1000
 """Connections at once, of a user and of the relay."""
-TICKET_AGED = End(1012, "get a new ticket")
-
-Until = Callable[[], Coroutine[Any, Any, End]]
-"""What ends a connection that nobody else ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +45,8 @@ class RelaySettings:
     """Of pages whose browsers may come; other clients send none."""
     of_one: int = OF_ONE
     of_all: int = OF_ALL
-    ticket_connection_seconds: float = 900.0
-    """Life of a connection that came with a ticket: nobody is asked about it again."""
-    recheck_seconds: float = 30.0
-    """Between two looks whether a token still has access."""
+    recheck_seconds: float = 25.0
+    """Between two looks whether who was let in still may be: with what the API believes of a token for 30, under 60."""
     patience: Patience = field(default_factory=Patience)
 
 
@@ -90,11 +83,11 @@ class Relay:
         knocked = knock(client.socket, self._settings.origins)
         if knocked.ticket:
             found = self._settings.keys.read_of_client(knocked.ticket, knocked.container)
-            await self._connect(client, found, (), self._ticket_ages)
+            await self._connect(client, found, ())
             return
         async with self._api.of(knocked.token) as caller:
             found, held = await self._passed(client, caller, knocked)
-            await self._connect(client, found, held, partial(self._access_ends, caller, found))
+        await self._connect(client, found, held)
 
     async def _passed(self, client: Client, caller: Caller, knocked: Knock) -> tuple[Pass, Sequence[Frame]]:
         """A pass with what the client typed before; who comes before the container is there is let in to wait."""
@@ -108,14 +101,14 @@ class Relay:
             await client.let_in(chosen_protocol(client.socket))
             return await Arrival(client, caller, knocked, self._settings.patience).passed()
 
-    async def _connect(self, client: Client, found: Pass, held: Sequence[Frame], until: Until) -> None:
+    async def _connect(self, client: Client, found: Pass, held: Sequence[Frame]) -> None:
         """The agent comes first: what it refuses can still be an answer of HTTP."""
         with self._seats.taken(found.grant.user_id):
             agent = await dial(found, client.socket.query_params)
             try:
                 await client.let_in(chosen_protocol(client.socket))
                 await client.tell("container_status", "running")
-                await self._carry(client, agent, found.grant, carry(client, agent, held, until()))
+                await self._carry(client, agent, found.grant, carry(client, agent, held, self._access_ends(found)))
             finally:
                 await agent.close()
 
@@ -134,12 +127,8 @@ class Relay:
             await client.close(final)
             await agent.close(final.code, final.reason)
 
-    async def _access_ends(self, caller: Caller, found: Pass) -> End:
+    async def _access_ends(self, found: Pass) -> End:
         while True:
             await asyncio.sleep(self._settings.recheck_seconds)
-            if not await caller.has_access(found.grant.container_id):
+            if not await self._api.holds(found):
                 return ACCESS_ENDED
-
-    async def _ticket_ages(self) -> End:
-        await asyncio.sleep(self._settings.ticket_connection_seconds)
-        return TICKET_AGED

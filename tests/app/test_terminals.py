@@ -8,9 +8,10 @@ import pytest
 
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.terminals import TICKET_SECONDS, relay_key, unwrap
+from chalicelib.services.rates import Rates
 from infra.apidocs import answers
 from tests.fakes.world import CONTROL_KEY
-from tests.machines.served import Answer
+from tests.machines.served import SOURCE, Answer
 from tests.security.callers import Street, street
 
 ROUTE = "/containers/{container_id}/terminal"
@@ -105,3 +106,60 @@ def test_a_host_that_has_not_been_heard_of_has_none(here: Street) -> None:
     answer = ask(here)
 
     assert (answer.status, answer.body["code"]) == (503, "host_silent")
+
+
+CHECK = "/terminals/check"
+
+
+def check(here: Street, ticket: object) -> Answer:
+    with here.served.on():
+        return here.served("POST", CHECK, body={"ticket": ticket})
+
+
+def test_a_ticket_of_any_age_stands_for_access_while_its_token_is_good(here: Street) -> None:
+    ticket = ask(here).body["ticket"]
+    here.served.world.clock.advance(7200)
+
+    answer = check(here, ticket)
+
+    assert (answer.status, answer.body["id"]) == (200, here.container_id)
+    answers.TerminalChecked.model_validate(answer.body)
+
+
+def test_it_no_longer_does_when_the_token_was_revoked(here: Street) -> None:
+    ticket = ask(here).body["ticket"]
+    with here.served.on():
+        tokens = here.served("GET", "/tokens", here.tokens["owner"]).body["tokens"]
+        [own] = [each["id"] for each in tokens if each["name"] == "test"]
+        here.served("DELETE", "/tokens/{token_id}", here.tokens["owner"], path={"token_id": own})
+    here.served.world.clock.advance(31)
+
+    assert check(here, ticket).status == 401
+
+
+def test_nor_when_the_container_is_gone(here: Street) -> None:
+    ticket = ask(here).body["ticket"]
+    with here.served.on():
+        path = {"container_id": here.container_id}
+        here.served("DELETE", "/containers/{container_id}", here.tokens["owner"], path=path)
+
+    assert check(here, ticket).status == 404
+
+
+@pytest.mark.parametrize(("ticket", "status"), [("", 401), ("none of ours", 401), ("grüße", 401), (3, 400)])
+def test_what_is_no_ticket_stands_for_nothing(here: Street, ticket: object, status: int) -> None:
+    assert check(here, ticket).status == status
+
+
+def test_checks_count_for_the_token_and_what_is_no_ticket_for_the_address(
+    here: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = ask(here).body["ticket"]
+    counted: list[str] = []
+    monkeypatch.setattr(Rates, "request", lambda _rates, caller: counted.append(caller.user_id))
+    monkeypatch.setattr(Rates, "unauthenticated", lambda _rates, address: counted.append(address))
+
+    check(here, ticket)
+    check(here, "none of ours")
+
+    assert counted == [here.user_id, SOURCE]

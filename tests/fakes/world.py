@@ -176,8 +176,6 @@ class World:
         attended = Attended(self.lifecycle, self.hosts, lambda: self.agents)
         self.execution = Execution(attended)
         self.files = Files(attended)
-        signing = Signing(lambda: CONTROL_KEY, self.clock, self.ids)
-        self.terminals = Terminals(attended, signing, "wss://relay.test/ws/terminal")
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))
         pulls = Pulls(self.rate_store, self.clock, per_hour=5)
@@ -185,6 +183,8 @@ class World:
             self.containers, self.hosts, self.agents, self.events, self.clock, self.ids, pulls
         )
         self.tokens = Tokens(self.tokens_store, self.connections, self.sockets, self.clock, self.ids, 5)
+        signing = Signing(lambda: CONTROL_KEY, self.clock, self.ids)
+        self.terminals = Terminals(attended, self.tokens, signing, "wss://relay.test/ws/terminal")
         self.subscriptions = Subscriptions(
             self.connections,
             self.containers,

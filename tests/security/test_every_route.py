@@ -27,6 +27,7 @@ POST /containers/{container_id}/files       200    404    404     403     403   
 POST /containers/{container_id}/files/mkdir 200    404    404     403     403     401      404
 DELETE /containers/{container_id}/files     200    404    404     403     403     401      404
 POST /containers/{container_id}/terminal    200    404    404     403     403     401      404
+POST /terminals/check                       401    401    401     401     401     401        -
 PATCH /containers/{container_id}/settings   200    404    404     403     200     401      404
 POST /tokens                                201    201    403     403     201     401        -
 GET /tokens                                 200    200    200     200     403     401        -
@@ -51,6 +52,7 @@ BODIES: dict[str, Any] = {
     "POST /containers/{container_id}/exec": {"command": "echo hello"},
     "POST /containers/{container_id}/files": {"path": "/srv/file", "content": "aGVsbG8="},
     "POST /containers/{container_id}/files/mkdir": {"path": "/srv/folder"},
+    "POST /terminals/check": {"ticket": "none of ours"},
     "POST /tokens": {"name": "another", "scopes": ["write"]},
 }
 """Bodies of routes that need one."""

@@ -80,6 +80,7 @@ class FakeApi:
     key: str = KEY
     users: list[Any] = field(default_factory=list)
     asked: int = 0
+    checked: list[str] = field(default_factory=list)
 
     def ticket(self, container: str = CONTAINER, user: str | None = None, age: int = 0) -> str:
         grant = Grant(
@@ -115,6 +116,11 @@ class FakeApi:
             return refusal
         return JSONResponse({"id": CONTAINER, "status": self.status, "error": self.error})
 
+    async def check(self, request: Request) -> Response:
+        self.asked += 1
+        self.checked.append(json.loads(await request.body())["ticket"])
+        return JSONResponse({"message": "as you see"}, self.access)
+
     def _refusal(self, request: Request) -> Response | None:
         if request.headers["Authorization"] != f"Bearer {TOKEN}" or self.access == 401:
             return JSONResponse({"error": "unauthorized", "code": "unauthorized"}, 401, {"WWW-Authenticate": "Bearer"})
@@ -125,6 +131,7 @@ class FakeApi:
     def routes(self) -> list[Route]:
         return [
             Route("/api/containers/{id}/terminal", self.admit, methods=["POST"]),
+            Route("/api/terminals/check", self.check, methods=["POST"]),
             Route("/api/containers/{id}", self.get, methods=["GET"]),
         ]
 
