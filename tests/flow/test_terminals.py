@@ -127,6 +127,32 @@ def test_nobody_else_gets_in(user: User, running: str, new_user: Callable[..., U
     assert refused(user.token, origin="https://evil.example") == 403
 
 
+def test_a_revoked_token_ends_its_terminals_within_a_minute(user: User, running: str) -> None:
+    """One opened by ticket and one by token, neither of which says a word meanwhile (I14)."""
+    minted = user.http.post("/tokens", json={"name": "lost", "scopes": ["exec"]}).json()
+    bearer = {"Authorization": f"Bearer {minted['token']}"}
+    url = httpx.post(f"{user.berth.url}/containers/{running}/terminal", headers=bearer, trust_env=False).json()["url"]
+    own = connect(
+        url_of(user.berth, running) + "?id=kept",
+        additional_headers={"Authorization": f"Bearer {user.token}"},
+        proxy=None,
+    )
+
+    with (
+        own as kept,
+        connect(url, proxy=None) as by_ticket,
+        terminal(user, running, "?newSession=true", additional_headers=bearer) as by_token,
+    ):
+        Terminal(by_ticket).does("echo $((6*7))", "42")
+        assert user.http.delete(f"/tokens/{minted['id']}").status_code == 200
+        began = time.monotonic()
+
+        assert Terminal(by_ticket).closed()[0] == 4003
+        assert by_token.closed()[0] == 4003
+        assert time.monotonic() - began < 60
+        Terminal(kept).does("echo $((6*7))", "42")
+
+
 def test_what_does_not_run_has_no_terminal(user: User, running: str) -> None:
     user.http.post(f"/containers/{running}/stop")
     user.until(running, "stopped")
