@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chalicelib.contract.agent_api import ExecUser
-from chalicelib.domain.errors import InvalidRequest, Unauthorized
+from chalicelib.domain.errors import InvalidRequest, Refused
 from chalicelib.domain.identity import Scope
 from chalicelib.edge.answers import Answer
 from chalicelib.edge.shapes import Shape, shaped
@@ -29,10 +29,9 @@ class CheckShape(Shape):
 
 def check(call: Call, api: Api) -> Answer:
     """`POST /terminals/check`: relays ask, of connections that are open; the ticket is all that it takes."""
-    ticket = shaped(CheckShape, call.document()).ticket
     try:
-        caller, container_id = api.terminals().holder(ticket)
-    except Unauthorized:
+        caller, container_id = api.terminals().holder(shaped(CheckShape, call.document()).ticket)
+    except Refused:  # whoever sends no good ticket is nobody
         call.anybody()
         raise
     call.rates.request(caller)
