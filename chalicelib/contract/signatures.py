@@ -7,7 +7,8 @@ Events travel in an envelope signed with the Ed25519 key of the host, or of the 
 import base64
 import binascii
 import hashlib
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import jwt
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -90,38 +91,49 @@ def sign_call(  # noqa: PLR0913 - one argument per bound part of the call
     *, private_pem: str, host_id: str, method: str, path: str, body: bytes, call_id: str, issued_at: int
 ) -> str:
     """The bearer token of one call to one host; `issued_at` in seconds since the epoch."""
-    claims = {
-        "aud": host_id,
-        "iss": CONTROL_PLANE,
-        "iat": issued_at,
-        "exp": issued_at + CALL_SECONDS,
-        "jti": call_id,
-        "method": method,
-        "path": path,
-        "sha256": hashlib.sha256(body).hexdigest(),
-    }
-    return jwt.encode(claims, private_pem, algorithm="EdDSA")
+    about = {"method": method, "path": path, "sha256": hashlib.sha256(body).hexdigest()}
+    return sign_token(about, private_pem=private_pem, audience=host_id, token_id=call_id, issued_at=issued_at)
 
 
 def verify_call(*, token: str, public_pem: str, host_id: str, method: str, path: str, body: bytes) -> str:
     """The id (`jti`) of a rightly signed call, for the caller to refuse repeats of; BadSignature otherwise."""
+    claims = read_token(token, public_pem=public_pem, audience=host_id)
+    bound = (claims.get("method"), claims.get("path"), claims.get("sha256"))
+    if bound != (method, path, hashlib.sha256(body).hexdigest()):
+        raise BadSignature("token was made for another call")
+    return str(claims["jti"])
+
+
+def sign_token(about: Mapping[str, Any], *, private_pem: str, audience: str, token_id: str, issued_at: int) -> str:
+    """The control plane's token that says `about`, good for CALL_SECONDS from `issued_at`, seconds since the epoch."""
+    claims = {
+        "aud": audience,
+        "iss": CONTROL_PLANE,
+        "iat": issued_at,
+        "exp": issued_at + CALL_SECONDS,
+        "jti": token_id,
+        **about,
+    }
+    return jwt.encode(claims, private_pem, algorithm="EdDSA")
+
+
+def read_token(token: str, *, public_pem: str, audience: str, of_any_age: bool = False) -> dict[str, Any]:
+    """The claims of a token that is right, for this audience and of now; BadSignature otherwise."""
     try:
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             public_pem,
             algorithms=["EdDSA"],
-            audience=host_id,
+            audience=audience,
             issuer=CONTROL_PLANE,
             leeway=5,
-            options={"require": ["exp", "iat", "jti", "aud"]},
+            options={"require": ["exp", "iat", "jti", "aud"], "verify_exp": not of_any_age},
         )
     except jwt.PyJWTError as error:
-        raise BadSignature("call token refused") from error
-    bound = (claims.get("method"), claims.get("path"), claims.get("sha256"))
-    lifetime = claims["exp"] - claims["iat"]
-    if bound != (method, path, hashlib.sha256(body).hexdigest()) or lifetime > CALL_SECONDS:
-        raise BadSignature("token was made for another call")
-    return str(claims["jti"])
+        raise BadSignature("token refused") from error
+    if claims["exp"] - claims["iat"] > CALL_SECONDS:
+        raise BadSignature("token lives too long")
+    return claims
 
 
 def check_public_key(pem: str) -> None:

@@ -7,7 +7,6 @@ relay wrapped: which host a container is on, and where that is, is not for them 
 import base64
 from dataclasses import dataclass
 
-import jwt
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -15,10 +14,10 @@ from pydantic import ValidationError
 
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.model import Traced
-from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, raw_private_key
+from chalicelib.contract.signatures import CALL_SECONDS, BadSignature, raw_private_key, read_token, sign_token
 
-TICKET_SECONDS = 60
-"""Life of a ticket (api-contract); a host takes it once."""
+TICKET_SECONDS = CALL_SECONDS
+"""Life of a ticket (api-contract), that of every token of the control plane; a host takes it once."""
 
 _AUDIENCE = "berth-terminal"
 """Never the id of a host: a ticket is no call, and a call no ticket."""
@@ -50,33 +49,16 @@ class Ticket:
 
 def sign_ticket(grant: Grant, private_pem: str, ticket_id: str, issued_at: int) -> str:
     """The ticket; `issued_at` in seconds since the epoch."""
-    claims = {
-        "aud": _AUDIENCE,
-        "iss": CONTROL_PLANE,
-        "iat": issued_at,
-        "exp": issued_at + TICKET_SECONDS,
-        "jti": ticket_id,
-        "grant": grant.model_dump(mode="json"),
-    }
-    return jwt.encode(claims, private_pem, algorithm="EdDSA")
+    about = {"grant": grant.model_dump(mode="json")}
+    return sign_token(about, private_pem=private_pem, audience=_AUDIENCE, token_id=ticket_id, issued_at=issued_at)
 
 
 def read_ticket(token: str, public_pem: str, *, of_any_age: bool = False) -> Ticket:
     """A ticket that is right and of now, or BadSignature. Which container and host it is for, callers compare."""
+    claims = read_token(token, public_pem=public_pem, audience=_AUDIENCE, of_any_age=of_any_age)
     try:
-        claims = jwt.decode(
-            token,
-            public_pem,
-            algorithms=["EdDSA"],
-            audience=_AUDIENCE,
-            issuer=CONTROL_PLANE,
-            leeway=5,
-            options={"require": ["exp", "iat", "jti", "aud"], "verify_exp": not of_any_age},
-        )
-        if claims["exp"] - claims["iat"] > TICKET_SECONDS:
-            raise BadSignature("the ticket lives too long")
         return Ticket(str(claims["jti"]), Grant.model_validate(claims["grant"]))
-    except (jwt.PyJWTError, ValidationError, KeyError) as error:
+    except (ValidationError, KeyError) as error:
         raise BadSignature("ticket refused") from error
 
 
