@@ -8,12 +8,12 @@ import stat
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from chalicelib.contract.agent_api import FILE_BYTES, ExecUser
+from chalicelib.contract.agent_api import FILE_BYTES
 from chalicelib.domain.errors import BodyTooLarge, InvalidRequest
 from chalicelib.domain.identity import Scope
 from chalicelib.edge.answers import Answer
 from chalicelib.edge.dialects import listing
-from chalicelib.edge.payloads import PATH_BYTES, sound
+from chalicelib.edge.payloads import PATH_BYTES, inside_user, sound
 from chalicelib.edge.shapes import Shape, shaped
 from chalicelib.services.files import FileRequest
 
@@ -46,7 +46,7 @@ class FolderShape(Shape):
 def list_folder(call: Call, api: Api) -> Answer:
     """`GET /containers/{id}/files/list?path=`."""
     caller = call.caller(api.tokens, Scope.EXEC)
-    request = FileRequest(_path(call.query.get("path") or HOME), _user(call.query.get("user")))
+    request = FileRequest(_path(call.query.get("path") or HOME), inside_user(call.query.get("user")))
     return listing(call, api.files().list(caller, call.path["container_id"], request), "files")
 
 
@@ -84,15 +84,15 @@ def remove(call: Call, api: Api) -> Answer:
 
 def _asked(call: Call, path: str | None = None, content: bytes = b"") -> FileRequest:
     path = call.query.get("path") if path is None else path
-    return FileRequest(_path(path), _user(call.query.get("user")), content)
+    return FileRequest(_path(path), inside_user(call.query.get("user")), content)
 
 
 def _told(call: Call, body: FolderShape | FileShape, content: bytes = b"") -> FileRequest:
     """What the body says counts; what the query says beside it has to be sound all the same."""
-    beside = _user(call.query.get("user"))
+    beside = inside_user(call.query.get("user"))
     if call.query.get("path"):
         _path(call.query["path"])
-    return FileRequest(_path(body.path), _user(body.user) or beside, content)
+    return FileRequest(_path(body.path), inside_user(body.user) or beside, content)
 
 
 def _upload(call: Call) -> FileRequest:
@@ -146,9 +146,3 @@ def _path(path: str | None) -> str:
     if not path.startswith("/") or not sound(path) or len(path.encode()) > PATH_BYTES - NAME_BYTES:
         raise InvalidRequest("path must be absolute and not too long", "path", allowed_bytes=PATH_BYTES - NAME_BYTES)
     return "/" + path.strip("/")
-
-
-def _user(user: str | None) -> ExecUser | None:
-    if user and user not in list(ExecUser):
-        raise InvalidRequest("unsupported user", "user", supported_users=[each.value for each in ExecUser])
-    return ExecUser(user) if user else None

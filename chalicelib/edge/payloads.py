@@ -148,16 +148,22 @@ def changes_request(document: dict[str, Any]) -> Changes:
     return changes
 
 
+def inside_user(user: str | None) -> ExecUser | None:
+    """As whom something is done inside; None where nobody is named."""
+    if user and user not in list(ExecUser):
+        raise InvalidRequest("unsupported user", "user", supported_users=[each.value for each in ExecUser])
+    return ExecUser(user) if user else None
+
+
 def command_request(document: dict[str, Any]) -> CommandRequest:
     """The command of `POST /containers/{id}/exec`; a text is for the shell, a list is run as it is."""
     body = shaped(ExecShape, document)
-    if body.user not in ("", *ExecUser):
-        raise InvalidRequest("unsupported user", "user", supported_users=[user.value for user in ExecUser])
+    user = inside_user(body.user)
     if body.workdir and not (body.workdir.startswith("/") and len(body.workdir) <= PATH_BYTES and sound(body.workdir)):
         raise InvalidRequest("workdir must be an absolute path", "workdir")
     return CommandRequest(
         command=_command(body),
-        user=ExecUser(body.user) if body.user else None,
+        user=user,
         workdir=body.workdir or None,
         environment=_entries("env", body.env, _VARIABLE),
         timeout_seconds=body.timeout_seconds or LONGEST_COMMAND,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chalicelib.contract.agent_api import ExecUser
-from chalicelib.domain.errors import InvalidRequest, Refused
+from chalicelib.domain.errors import Refused
 from chalicelib.domain.identity import Scope
 from chalicelib.edge.answers import Answer
+from chalicelib.edge.payloads import inside_user
 from chalicelib.edge.shapes import Shape, shaped
 
 if TYPE_CHECKING:
@@ -42,8 +42,5 @@ def check(call: Call, api: Api) -> Answer:
 def admit(call: Call, api: Api) -> Answer:
     """`POST /containers/{id}/terminal`: a one-use ticket for the terminal's WebSocket."""
     caller = call.caller(api.tokens, Scope.EXEC)
-    body = shaped(TerminalShape, call.document_if_any())
-    if body.user not in ("", *ExecUser):
-        raise InvalidRequest("unsupported user", "user", supported_users=[each.value for each in ExecUser])
-    user = ExecUser(body.user) if body.user else None
+    user = inside_user(shaped(TerminalShape, call.document_if_any()).user)
     return Answer(200, api.terminals().admit(caller, call.path["container_id"], user))
