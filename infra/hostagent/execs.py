@@ -119,11 +119,12 @@ class Execs:
 
     def _as_asked(self, user: ExecUser | None, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
         """As the user asked for; as root where none was and the image has no `user`."""
-        if user is not ExecUser.ROOT:
-            heard, exited = self._run(replace(command, user=ExecUser.USER.value), attempt)
-            if user is not None or not no_such_user(exited):
-                return heard, exited
-        return self._run(replace(command, user=ROOT), attempt)
+        first, *others = users_of(user)
+        heard, exited = self._run(replace(command, user=first), attempt)
+        for other in others:
+            if no_such_user(exited):
+                heard, exited = self._run(replace(command, user=other), attempt)
+        return heard, exited
 
     def _run(self, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
         exec_id = self.engine.prepare(attempt.engine_id, command)
@@ -160,6 +161,13 @@ class _Attempt(Generic[Kept]):
 
 def not_running() -> CallRefused:
     return CallRefused(RefusalCode.UNKNOWN, "there is no such container running")
+
+
+def users_of(asked: ExecUser | None) -> tuple[str, ...]:
+    """As whom it is tried, one after the other while the image has no such user."""
+    if asked is None:
+        return ExecUser.USER.value, ROOT
+    return (ROOT if asked is ExecUser.ROOT else ExecUser.USER.value,)
 
 
 def no_such_user(exited: Exited) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from chalicelib.contract.agent_api import ExecUser, RefusalCode
 from chalicelib.contract.terminals import Grant
-from infra.hostagent.execs import ROOT, Execs, no_such_user, not_running
+from infra.hostagent.execs import Execs, no_such_user, not_running, users_of
 from infra.hostagent.keeper import CallRefused
 from infra.hostagent.ports import Command, EngineDown, EngineError, EngineRefused, NotThere, Size, Tty
 from infra.hostagent.terminal_frames import Asked
@@ -122,7 +122,7 @@ class Terminals:
 
     def _whose(self, engine_id: str, asked: ExecUser | None) -> str:
         """As the user asked for; as root where none was and the image has no `user`."""
-        for user in _users(asked):
+        for user in users_of(asked):
             exited = self._execs.tried(engine_id, Command(PROBE, user), PROBE_SECONDS)
             if exited.left:
                 raise EngineDown("a shell does not begin")
@@ -152,9 +152,3 @@ class Terminals:
             session.expire()
         await asyncio.gather(*self._keeping, return_exceptions=True)
         self._threads.shutdown(wait=False)
-
-
-def _users(asked: ExecUser | None) -> tuple[str, ...]:
-    if asked is None:
-        return ExecUser.USER.value, ROOT
-    return (ROOT if asked is ExecUser.ROOT else ExecUser.USER.value,)
