@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chalicelib import wiring
+from chalicelib.contract.signatures import public_key_of
+from chalicelib.contract.terminals import relay_key
 from chalicelib.domain import catalogue
 from chalicelib.domain.differences import Difference
 from chalicelib.domain.host import Host
@@ -38,9 +40,6 @@ def enrol_host(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def relay_keys(parsed: argparse.Namespace) -> dict[str, Any]:
     """Two files for a relay of terminals: neither can sign anything."""
-    from chalicelib.contract.signatures import public_key_of
-    from chalicelib.contract.terminals import relay_key
-
     parsed.folder.mkdir(parents=True, exist_ok=True)
     public, shared = parsed.folder / "control-key.pub", parsed.folder / "relay.key"
     public.write_text(public_key_of(wiring.control_private_key()))
