@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from infra.apidocs.terminal_frames import SERVER_FRAME
 from infra.local.berth import Berth
 from tests.flow.conftest import PATIENCE_SECONDS, User
 from tests.flow.test_sockets import status_of
@@ -55,7 +56,9 @@ class Terminal:
         self.until(prints)
 
     def _hear(self) -> None:
-        message = json.loads(self.socket.recv(timeout=PATIENCE_SECONDS))
+        heard = self.socket.recv(timeout=PATIENCE_SECONDS)
+        SERVER_FRAME.validate_json(heard)
+        message = json.loads(heard)
         if message["type"] == "output":
             self.printed += message["data"]
         else:
