@@ -19,9 +19,9 @@ import boto3
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.aws.bundle import AGENT, Bundle
 from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
-from infra.aws.hosts.bundle import Bundle, build
 from infra.aws.parameters import StageParameters
 from infra.aws.smoke import Smoke
 from infra.aws.stack import CloudStack
@@ -98,8 +98,7 @@ class Deployment:
         self.say(f"bundle {bundle.key}")
         self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)
         self.say(f"stack {self.hosts_stack.name}: network, launch template, group")
-        of_bundle = {"BundleBucket": bucket, "BundleKey": bundle.key, "BundleSha256": bundle.sha256}
-        self.hosts_stack.put(FLEET, {"Prefix": self.prefix, **of_bundle, **parameters})
+        self.hosts_stack.put(FLEET, {"Prefix": self.prefix, **bundle.parameters(bucket), **parameters})
         if self.parameters.restore_state(self.state_file):
             self._finish().run(Deployed(json.loads(self.state_file.read_text())["resources"]), self._network())
 
@@ -186,7 +185,7 @@ def hosts(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """The fleet; sizes not given stay as they are."""
     sizes = {"ImageId": parsed.image, "MinHosts": parsed.min, "MaxHosts": parsed.max, "InstanceType": parsed.type}
     deployment.say("the agent's bundle")
-    deployment.add_hosts(build(), parsed.bucket, {name: value for name, value in sizes.items() if value})
+    deployment.add_hosts(AGENT.build(), parsed.bucket, {name: value for name, value in sizes.items() if value})
 
 
 def down(deployment: Deployment, parsed: argparse.Namespace) -> None:

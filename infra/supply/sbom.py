@@ -7,19 +7,20 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from infra.supply.locks import AGENT, FUNCTIONS
+from infra.supply.locks import AGENT, FUNCTIONS, RELAY
 
 PROGRAM = str(Path(sys.executable).with_name("cyclonedx-py"))
 PROJECT_FILE = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def write_boms(folder: Path) -> list[Path]:
-    """One for the functions' archives, one for the agent's bundle."""
+    """One for the functions' archives, one for each bundle."""
     # Chalice puts itself into the archive, from the environment that it runs in
     chalice = f"chalice=={version('chalice')}\n"
     return [
         _write(FUNCTIONS.read_text() + chalice, folder / "functions.cdx.json"),
         _write(AGENT.read_text(), folder / "agent.cdx.json"),
+        _write(RELAY.read_text(), folder / "relay.cdx.json"),
     ]
 
 

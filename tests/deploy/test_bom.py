@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from infra.aws.hosts.bundle import build
+from infra.aws.bundle import AGENT, RELAY, Contents
 from infra.supply.sbom import write_boms
 from tests.deploy.conftest import Package
 
@@ -47,9 +47,12 @@ def test_the_functions_bill_is_what_their_archives_hold(boms: dict[str, str], pa
     assert "chalice" in {name for name, _version in listed}
 
 
-def test_the_agents_bill_is_what_its_bundle_holds_and_the_bundle_is_the_same_every_time(boms: dict[str, str]) -> None:
-    first, second = build(), build()
+@pytest.mark.parametrize("contents", [AGENT, RELAY], ids=lambda each: str(each.name))
+def test_a_bundles_bill_is_what_it_holds_and_the_bundle_is_the_same_every_time(
+    boms: dict[str, str], contents: Contents
+) -> None:
+    first, second = contents.build(), contents.build()
 
     assert first.sha256 == second.sha256
     with tarfile.open(fileobj=io.BytesIO(first.content)) as archive:
-        assert shipped(archive.getnames()) == named(boms["agent.cdx.json"])
+        assert shipped(archive.getnames()) == named(boms[f"{contents.name}.cdx.json"])

@@ -15,8 +15,8 @@ import pytest
 
 from chalicelib.contract.signatures import public_key_of
 from chalicelib.services.enrolment import Enrolments
+from infra.aws.bundle import AGENT, Bundle
 from infra.aws.deploy import FLEET, Deployment
-from infra.aws.hosts.bundle import Bundle, build
 from infra.aws.hosts.drain import Drain
 from infra.aws.hosts.enrol import enrol
 from infra.aws.hosts.lifecycle import Lifecycle
@@ -51,7 +51,7 @@ def deployment(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Deployment
 def fleet(aws: Aws, deployment: Deployment) -> dict[str, str]:
     aws.client("s3").create_bucket(Bucket="bundles", CreateBucketConfiguration={"LocationConstraint": REGION})
     image = aws.client("ec2").describe_images()["Images"][0]["ImageId"]
-    deployment.add_hosts(Bundle(b"bundle"), "bundles", {"ImageId": image, "MinHosts": "2"})
+    deployment.add_hosts(Bundle("agent", b"bundle"), "bundles", {"ImageId": image, "MinHosts": "2"})
     return deployment.hosts_stack.outputs()
 
 
@@ -269,7 +269,7 @@ def test_the_agents_unit_leaves_it_what_it_needs_of_root_and_no_more() -> None:
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("host")
-    with tarfile.open(fileobj=io.BytesIO(build().content)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(AGENT.build().content)) as archive:
         archive.extractall(folder, filter="data")
     return folder
 

@@ -1,0 +1,1 @@
+"""The relays of terminals: their template, and what a machine of theirs runs besides the relay."""
