@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from chalicelib.contract.signatures import public_key_of
 from chalicelib.services.enrolment import Enrolments
@@ -108,18 +109,28 @@ def test_the_launch_template_asks_for_tokens_hop_one_and_encrypted_disks(aws: Aw
 
 
 def test_a_host_may_tell_events_and_enrol_and_reaches_no_table() -> None:
-    role = json.loads(FLEET.read_text())["Resources"]["HostRole"]["Properties"]
-    [policy] = role["Policies"]
-    actions = [action for each in policy["PolicyDocument"]["Statement"] for action in _list(each["Action"])]
+    statements = [each for each in _statements() if each["Effect"] == "Allow"]
 
-    assert sorted(actions) == [
+    assert sorted(action for each in statements for action in _list(each["Action"])) == [
         "autoscaling:CompleteLifecycleAction",
         "autoscaling:RecordLifecycleActionHeartbeat",
         "s3:GetObject",
         "sqs:SendMessage",
         "ssm:GetParameter",
     ]
-    assert all(each["Resource"] != "*" for each in policy["PolicyDocument"]["Statement"])
+    assert all(each["Resource"] != "*" for each in statements)
+
+
+def test_a_host_reads_the_public_key_and_no_other_parameter_whatever_aws_own_policy_allows() -> None:
+    [allowed] = [each for each in _statements() if each["Effect"] == "Allow" and "ssm" in str(each["Action"])]
+    [denied] = [each for each in _statements() if each["Effect"] == "Deny"]
+
+    own = json.loads(aws_managed_policies_data)["AmazonSSMManagedInstanceCore"]["Document"]["Statement"]
+    reads = {action for each in own for action in each["Action"] if action.startswith("ssm:GetParameter")}
+    assert reads
+    assert reads <= set(denied["Action"])
+    assert denied["NotResource"] == allowed["Resource"]
+    assert allowed["Resource"]["Fn::Sub"].endswith(":parameter/${Prefix}/control-public-key")
 
 
 def test_the_group_waits_for_hosts_to_be_ready_and_to_be_empty(aws: Aws, fleet: dict[str, str]) -> None:
@@ -311,6 +322,11 @@ def test_the_bundle_carries_only_what_a_host_runs(unpacked: Path) -> None:
 
 def _fleet() -> dict[str, Any]:
     return dict(json.loads(FLEET.read_text())["Resources"])
+
+
+def _statements() -> list[dict[str, Any]]:
+    [policy] = _fleet()["HostRole"]["Properties"]["Policies"]
+    return list(policy["PolicyDocument"]["Statement"])
 
 
 def _list(value: str | list[str]) -> list[str]:
