@@ -16,6 +16,7 @@ from infra.hostagent.building import Building, BuildPlace
 from infra.hostagent.builds import Builds
 from infra.hostagent.collection import Collection
 from infra.hostagent.creation import Creation, Place
+from infra.hostagent.default_runtime import default_runtime
 from infra.hostagent.disk import disk_of
 from infra.hostagent.docker_engine import DockerEngine
 from infra.hostagent.docker_images import DockerImages
@@ -72,6 +73,7 @@ class Agent:
         self._closed = threading.Event()
         self._engine = DockerEngine(settings.engine, settings.pull_seconds)
         facts = _facts(self._engine, settings)
+        self._engine.runtime = _default_runtime(facts, settings)
         self._disk = disk_of(self._engine, facts, settings.engine_root)
         self._data_root = settings.engine_root / facts.data_root.lstrip("/")
         room = disk_room_mb(self._data_root) * settings.disk_overcommit
@@ -103,7 +105,9 @@ class Agent:
             resolver=self._walls.resolver,
         )
         files = ContainerFiles(settings.data / CONTAINERS, self._walls.resolver_inside)
-        namespaces = DockerNamespaces(settings.engine, settings.host_id, settings.network, self._walls.resolver)
+        namespaces = DockerNamespaces(
+            settings.engine, settings.host_id, settings.network, self._walls.resolver, self._engine.runtime
+        )
         networks = PreparedNetworks(namespaces, self._runtime, settings.networks_ready)
         means = Means(
             self._engine,
@@ -315,3 +319,10 @@ def _facts(engine: DockerEngine, settings: Settings) -> EngineFacts:
     if below_floor(facts.version) and not settings.development:
         raise CannotStart(f"Docker Engine {facts.version} has known holes: update it, or say --dev on a test machine")
     return facts
+
+
+def _default_runtime(facts: EngineFacts, settings: Settings) -> str | None:
+    try:
+        return default_runtime(settings.engine, settings.host_id, facts.runtimes, settings.default_runtime)
+    except EngineError as error:
+        raise CannotStart(f"no runtime for containers: {error}") from error

@@ -71,6 +71,8 @@ class DockerEngine:
     """`ports.Engine` over the engine's socket. Calls come from many threads."""
 
     def __init__(self, url: str, pull_silence_seconds: float = 240.0) -> None:
+        self.runtime: str | None = None
+        """For containers whose profile names none; None = what the engine takes of itself."""
         self._url = url
         self._pull_silence = pull_silence_seconds
         self._clients: dict[int, Any] = {}
@@ -158,7 +160,7 @@ class DockerEngine:
             try:
                 made = api.create_container(
                     name=profile.name,
-                    host_config=api.create_host_config(**_host_config(profile)),
+                    host_config=api.create_host_config(**_host_config(profile, self.runtime)),
                     networking_config=_networking(api, profile),
                     mac_address=_card_beside(api, profile),
                     **profile.container,
@@ -388,9 +390,9 @@ def _check_lowering(stats: dict[str, Any], memory: int) -> None:
         raise EngineRefused("more memory is in use")
 
 
-def _host_config(profile: Profile) -> dict[str, Any]:
+def _host_config(profile: Profile, runtime: str | None) -> dict[str, Any]:
     """The profile's plain values as the SDK's types."""
-    config = dict(profile.host_config)
+    config = {"runtime": runtime} | profile.host_config
     config["ulimits"] = [Ulimit(name=u["Name"], soft=u["Soft"], hard=u["Hard"]) for u in config["ulimits"]]
     log = config["log_config"]
     config["log_config"] = LogConfig(type=log["Type"], config=log["Config"])

@@ -69,11 +69,14 @@ class Namespaces(Protocol):
 class DockerNamespaces:
     """`Namespaces` over the engine's socket, for an agent that is root beside it."""
 
-    def __init__(self, url: str, host_id: str, network: str, resolver: str | None = None) -> None:
+    def __init__(
+        self, url: str, host_id: str, network: str, resolver: str | None = None, runtime: str | None = None
+    ) -> None:
         self._url = url
         self._host_id = host_id
         self._network = network
         self._resolver = resolver
+        self._runtime = runtime
         self._client: Any = None
 
     def make(self) -> str:
@@ -90,6 +93,7 @@ class DockerNamespaces:
         api = self._api()
         config = api.create_host_config(
             network_mode=self._network,
+            runtime=self._runtime,
             dns=[self._resolver] if self._resolver else None,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
@@ -111,15 +115,8 @@ class DockerNamespaces:
         try:
             return str(api.create_container(IMAGE, **arguments)["Id"])
         except ImageNotFound:
-            self._import()
+            import_holder(api)
             return str(api.create_container(IMAGE, **arguments)["Id"])
-
-    def _import(self) -> None:
-        architecture = self._api().info()["Architecture"]
-        if architecture != "x86_64":
-            raise ImageMissing(f"no holder for {architecture}")
-        repository, _, tag = IMAGE.partition(":")
-        self._api().import_image_from_data(image_archive(), repository, tag)
 
     def all(self) -> list[Holder]:
         with our_errors():
@@ -162,6 +159,15 @@ class DockerNamespaces:
         if self._client is None:
             self._client = connect(self._url, CALL_SECONDS)
         return self._client
+
+
+def import_holder(api: Any) -> None:
+    """Have the engine hold the holder's image; ImageMissing where it has processors for which there is none."""
+    architecture = api.info()["Architecture"]
+    if architecture != "x86_64":
+        raise ImageMissing(f"no holder for {architecture}")
+    repository, _, tag = IMAGE.partition(":")
+    api.import_image_from_data(image_archive(), repository, tag)
 
 
 def set_hostname(pid: int, engine_id: str, hostname: str) -> None:

@@ -34,6 +34,8 @@ class Settings:
     terminal_grace_seconds: float
     resolv_conf: Path
     networks_ready: int
+    default_runtime: str | None
+    """None for crun, where the engine has it and it works."""
     disk_overcommit: int
     """How many times its free disk the host offers."""
     warm_memory_mb: int
@@ -89,6 +91,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="names the resolvers that are asked"
     )
     serve.add_argument("--networks-ready", type=int, default=4, help="network namespaces kept ready (0 = none)")
+    runtime = "of containers whose tier names none (default: crun where the engine has it and it works)"
+    serve.add_argument("--default-runtime", metavar="NAME", help=runtime)
     serve.add_argument(
         "--disk-overcommit",
         type=_times,
@@ -157,6 +161,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         terminal_grace_seconds=parsed.terminal_grace_seconds,
         resolv_conf=parsed.resolv_conf,
         networks_ready=parsed.networks_ready,
+        default_runtime=parsed.default_runtime,
         disk_overcommit=parsed.disk_overcommit,
         warm_memory_mb=parsed.warm_memory,
         warm_images=tuple(parsed.warm_image),
