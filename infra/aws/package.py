@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from infra.aws.deploy import CHALICE, PROJECT
+from infra.aws.deployment import CHALICE, PROJECT
 from infra.aws.errors import DeployError
 from infra.aws.template import MERGE
 from infra.aws.wheels import locked_wheels, only_from

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from infra.aws.deploy import PROJECT, Deployment
+from infra.aws.deployment import PROJECT, Deployment
 from infra.aws.finish import STAGE as API_STAGE
 from infra.ground.packages import Say
 from infra.localstack.server import REGION, Localstack

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.signatures import public_key_of
-from infra.aws.deploy import Deployment
+from infra.aws.deployment import Deployment
 from infra.aws.finish import Deployed
 from infra.aws.template import read
 from tests.aws import REGION, ROOT, Aws, moto_server

@@ -17,7 +17,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from chalicelib.contract.signatures import public_key_of
 from chalicelib.services.enrolment import Enrolments
 from infra.aws.bundle import AGENT, Bundle
-from infra.aws.deploy import FLEET, Deployment
+from infra.aws.deployment import FLEET, Deployment
 from infra.aws.hosts.drain import Drain
 from infra.aws.hosts.enrol import enrol
 from infra.aws.hosts.lifecycle import Lifecycle
