@@ -12,30 +12,30 @@ import boto3
 from starlette.applications import Starlette
 
 from chalicelib.contract.events import Heartbeat, Inventory
-from infra.hostagent.building import Building, BuildPlace
-from infra.hostagent.builds import Builds
-from infra.hostagent.collection import Collection
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.default_runtime import default_runtime
-from infra.hostagent.disk import disk_of
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.docker_images import DockerImages
-from infra.hostagent.execs import Execs
-from infra.hostagent.files import ContainerFiles, Files
+from infra.hostagent.commands.execs import Execs
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.files import ContainerFiles, Files
+from infra.hostagent.containers.keeper import Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.engine.default_runtime import default_runtime
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_images import DockerImages
+from infra.hostagent.engine.docker_namespaces import DockerNamespaces
 from infra.hostagent.guard import Guard
 from infra.hostagent.http import application
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import Keeper, Policy
+from infra.hostagent.images.building import Building, BuildPlace
+from infra.hostagent.images.builds import Builds
+from infra.hostagent.images.collection import Collection
+from infra.hostagent.images.prepared import PreparedImages
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.outbox import Outbox, QueueUnavailable, SqsSink
 from infra.hostagent.keys import host_key
-from infra.hostagent.means import Means
-from infra.hostagent.namespaces import DockerNamespaces
-from infra.hostagent.networks import Networks, PreparedNetworks
-from infra.hostagent.nft import NoFirewall
-from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
-from infra.hostagent.pool import BLANK_MB, IMAGES, NoPool, Pool, PoolPlace, WarmPool
+from infra.hostagent.network.networks import Networks, PreparedNetworks
+from infra.hostagent.network.nft import NoFirewall
+from infra.hostagent.network.walls import Walls
 from infra.hostagent.ports import EngineError, EngineFacts
-from infra.hostagent.prepared import PreparedImages
-from infra.hostagent.pulls import Pulls
+from infra.hostagent.quotas.disk import disk_of
 from infra.hostagent.registry.credentials import BadCredentials
 from infra.hostagent.registry.leftovers import temporary
 from infra.hostagent.registry.setup import guarded_source
@@ -43,8 +43,8 @@ from infra.hostagent.registry.source import GuardedSource
 from infra.hostagent.report import Offer, below_floor, disk_room_mb
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.settings import Settings
-from infra.hostagent.terminals import Terminals
-from infra.hostagent.walls import Walls
+from infra.hostagent.terminals.terminals import Terminals
+from infra.hostagent.warm.pool import BLANK_MB, IMAGES, NoPool, Pool, PoolPlace, WarmPool
 
 log = logging.getLogger("berth.agent")
 

@@ -27,16 +27,16 @@ from chalicelib.contract.agent_api import (
 )
 from chalicelib.contract.signatures import BadSignature
 from chalicelib.contract.tracing import bound
-from infra.hostagent.execs import AT_ONCE, Execs
+from infra.hostagent.commands.execs import AT_ONCE, Execs
+from infra.hostagent.commands.inside import Files
+from infra.hostagent.containers.keeper import CallRefused, Keeper
 from infra.hostagent.guard import Guard
-from infra.hostagent.inside import Files
-from infra.hostagent.intents import Intent
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper
+from infra.hostagent.journal.intents import Intent
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import EngineError
 from infra.hostagent.refusals import engine_down, refused, unauthorized
-from infra.hostagent.terminal_route import terminal_route
-from infra.hostagent.terminals import Terminals
+from infra.hostagent.terminals.route import terminal_route
+from infra.hostagent.terminals.terminals import Terminals
 
 log = logging.getLogger("berth.agent.http")
 

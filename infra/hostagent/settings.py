@@ -4,8 +4,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.hostagent.images.sources import Sources, sources_of
 from infra.hostagent.registry.setup import RegistryOptions
-from infra.hostagent.sources import Sources, sources_of
 
 
 @dataclass(frozen=True, slots=True)

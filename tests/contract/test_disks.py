@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.hostagent.disk import Disk, StorageOption, Unenforced
 from infra.hostagent.profile import profile_of
+from infra.hostagent.quotas.disk import Disk, StorageOption, Unenforced
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine

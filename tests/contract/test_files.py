@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.contract.resources import NetworkMode, Shell
-from infra.hostagent.files import ContainerFiles, Files, contents_of
+from infra.hostagent.containers.files import ContainerFiles, Files, contents_of
 from infra.hostagent.profile import engine_name
 from tests.builders import a_spec
 from tests.fakes.files import MemoryFiles

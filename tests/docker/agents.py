@@ -31,8 +31,8 @@ from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Invento
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import MIRROR, Engine
+from infra.hostagent.engine.docker_namespaces import LABEL_HOLDER
 from infra.hostagent.keys import host_key
-from infra.hostagent.namespaces import LABEL_HOLDER
 from infra.local.processes import Child
 from tests.aws import ROOT, Aws
 from tests.fakes.world import CONTROL_KEY

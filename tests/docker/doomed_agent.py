@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from infra.hostagent.__main__ import main
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.journal import Journal
-from infra.hostagent.outbox import Outbox
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.outbox import Outbox
 from tests.docker.agents import DIE_AT
 
 KINDS: dict[str, type] = {kind.__name__: kind for kind in (DockerEngine, Journal, Outbox)}

@@ -11,7 +11,7 @@ from chalicelib.contract.causes import Cause, Code
 from chalicelib.contract.resources import Resources
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
-from infra.hostagent.relist import OOM_WINDOW_SECONDS
+from infra.hostagent.containers.relist import OOM_WINDOW_SECONDS
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, numbers

@@ -1,4 +1,4 @@
-"""`infra.hostagent.default_runtime`: what a real engine has is tried, and what works is taken."""
+"""`infra.hostagent.engine.default_runtime`: what a real engine has is tried, and what works is taken."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
-from infra.hostagent import default_runtime
-from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.engine import default_runtime
+from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import EngineDown, EngineRefused
 from tests.aws import Aws
 from tests.builders import a_spec

@@ -15,11 +15,11 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.resources import NetworkMode, Resources
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
-from infra.hostagent import btrfs
-from infra.hostagent.disk import StorageOption, Subvolumes, Unenforced, disk_of
-from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import EngineRefused
 from infra.hostagent.profile import profile_of
+from infra.hostagent.quotas import btrfs
+from infra.hostagent.quotas.disk import StorageOption, Subvolumes, Unenforced, disk_of
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on

@@ -16,7 +16,7 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
-from infra.hostagent.firewall import CONNECTIONS, QUESTIONS_AT_ONCE, RESOLVER
+from infra.hostagent.network.firewall import CONNECTIONS, QUESTIONS_AT_ONCE, RESOLVER
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on

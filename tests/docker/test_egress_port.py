@@ -1,4 +1,4 @@
-"""`infra.hostagent.egress.Egress`: the same promises asked of the fake and of packet rules; and what the rules hold."""
+"""`infra.hostagent.network.egress.Egress`: the same promises asked of the fake and of packet rules, which hold."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.hostagent.admissions import ADDRESSES, Admissions, mark_of
-from infra.hostagent.egress import Egress, EgressFailed, Guest
-from infra.hostagent.firewall import Firewall, Gate
-from infra.hostagent.nft import Nft
+from infra.hostagent.network.admissions import ADDRESSES, Admissions, mark_of
+from infra.hostagent.network.egress import Egress, EgressFailed, Guest
+from infra.hostagent.network.firewall import Firewall, Gate
+from infra.hostagent.network.nft import Nft
 from infra.hostagent.ports import Attachment
 from infra.hostagent.profile import card_of
 from tests.docker.internet import run

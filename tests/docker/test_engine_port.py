@@ -13,9 +13,7 @@ from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine as RunningEngine
 from infra.ground.images import TINY
 from infra.ground.registry import Registry
-from infra.hostagent.blanks import unlabelled
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.pins import is_pin, pin_of
+from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import (
     STDERR,
     STDOUT,
@@ -32,6 +30,8 @@ from infra.hostagent.ports import (
     Tty,
 )
 from infra.hostagent.profile import Limits, Profile, blank_id, engine_name, profile_of
+from infra.hostagent.registry.pins import is_pin, pin_of
+from infra.hostagent.warm.blanks import unlabelled
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine, Program
 

@@ -21,10 +21,10 @@ from chalicelib.contract.kept_names import TEMPORARY
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
 from infra.ground.registry import Registry
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.pins import pin_of
+from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.registry.manifests import PLAIN
 from infra.hostagent.registry.network import Network
+from infra.hostagent.registry.pins import pin_of
 from infra.hostagent.registry.source import reads_zstd
 from tests.aws import Aws
 from tests.builders import a_spec

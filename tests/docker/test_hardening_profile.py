@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.contract.resources import NetworkMode, Resources
 from infra.ground.images import TINY
-from infra.hostagent.firewall import RESOLVER
+from infra.hostagent.network.firewall import RESOLVER
 from infra.hostagent.profile import CAPABILITIES, PAYLOAD, PIDS
 from infra.hostagent.seccomp import seccomp_option
 from tests.builders import a_spec

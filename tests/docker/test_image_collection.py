@@ -1,4 +1,4 @@
-"""`infra.hostagent.collection` on a real engine: names and images go as it says, and the engine keeps what it needs."""
+"""`infra.hostagent.images.collection` on a real engine: names and images go as it says, and it keeps what it needs."""
 
 import contextlib
 import uuid
@@ -10,11 +10,11 @@ import pytest
 from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
-from infra.hostagent.collection import IDLE_SECONDS, Collection, HeldImage
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.docker_images import DockerImages
-from infra.hostagent.pins import pin_of
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_images import DockerImages
+from infra.hostagent.images.collection import IDLE_SECONDS, Collection, HeldImage
 from infra.hostagent.profile import profile_of
+from infra.hostagent.registry.pins import pin_of
 from tests.builders import a_spec
 from tests.fakes.runtime import StillRuntime
 

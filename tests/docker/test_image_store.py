@@ -1,4 +1,4 @@
-"""`infra.hostagent.building.ImageStore`: the same promises asked of the fake and of Docker."""
+"""`infra.hostagent.images.building.ImageStore`: the same promises asked of the fake and of Docker."""
 
 import contextlib
 import uuid
@@ -10,9 +10,9 @@ import pytest
 from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine as RunningEngine
 from infra.ground.images import TINY
-from infra.hostagent.building import ImageStore
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.docker_images import DockerImages
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_images import DockerImages
+from infra.hostagent.images.building import ImageStore
 from infra.hostagent.ports import Engine, NotThere
 from infra.hostagent.profile import Profile, profile_of
 from tests.builders import a_spec

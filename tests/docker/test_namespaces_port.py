@@ -1,4 +1,4 @@
-"""`infra.hostagent.namespaces.Namespaces`: the same promises asked of the fake and of Docker."""
+"""`infra.hostagent.network.namespaces.Namespaces`: the same promises asked of the fake and of Docker."""
 
 import configparser
 import contextlib
@@ -15,8 +15,9 @@ import pytest
 from chalicelib.contract.resources import NetworkMode
 from infra.ground.engine import Engine as RunningEngine
 from infra.ground.images import TINY
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.namespaces import IMAGE, DockerNamespaces, Namespaces
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_namespaces import IMAGE, DockerNamespaces
+from infra.hostagent.network.namespaces import Namespaces
 from infra.hostagent.ports import Engine, EngineDown, EngineRefused, NotThere
 from infra.hostagent.profile import profile_of, sharing
 from tests.aws import ROOT
@@ -26,7 +27,7 @@ from tests.fakes.namespaces import FakeNamespaces
 
 NAME_IT = """
 import sys
-from infra.hostagent.namespaces import DockerNamespaces
+from infra.hostagent.engine.docker_namespaces import DockerNamespaces
 DockerNamespaces(*sys.argv[1:4]).name(*sys.argv[4:])
 """
 

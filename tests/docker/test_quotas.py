@@ -11,7 +11,7 @@ from threading import Event, Thread
 import pytest
 
 from infra.ground.disk import await_release, mount_disk, unmount_disk
-from infra.hostagent import btrfs, subvolumes
+from infra.hostagent.quotas import btrfs, subvolumes
 
 SIZE = 8 * 1024 * 1024
 

@@ -18,10 +18,10 @@ from chalicelib.contract.causes import Code
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
 from infra.ground.engine import Engine
 from infra.ground.images import BOOKWORM, TINY
-from infra.hostagent.building import VERSIONS, Building, BuildPlace, reference_of
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.docker_images import DockerImages
-from infra.hostagent.sources import Sources
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_images import DockerImages
+from infra.hostagent.images.building import VERSIONS, Building, BuildPlace, reference_of
+from infra.hostagent.images.sources import Sources
 from infra.images.recipes import Recipe, recipe_of, roles
 from tests.aws import Aws
 from tests.builders import a_spec

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from infra.hostagent.egress import Admission, EgressFailed, Guest, changed
+from infra.hostagent.network.egress import Admission, EgressFailed, Guest, changed
 
 
 @dataclass

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infra.hostagent.pins import is_pin, local_name, pinned
 from infra.hostagent.ports import (
     STDOUT,
     Attachment,
@@ -40,6 +39,7 @@ from infra.hostagent.profile import (
     Profile,
     named,
 )
+from infra.hostagent.registry.pins import is_pin, local_name, pinned
 
 
 @dataclass(frozen=True)

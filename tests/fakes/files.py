@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from chalicelib.contract.agent_api import ContainerSpec
-from infra.hostagent.files import contents_of, target_of
+from infra.hostagent.containers.files import contents_of, target_of
 from infra.hostagent.profile import Bound, engine_name
 
 

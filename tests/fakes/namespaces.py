@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from infra.hostagent.namespaces import Holder
+from infra.hostagent.network.namespaces import Holder
 from infra.hostagent.ports import EngineRefused, NotThere
 from tests.fakes.engine import FakeEngine
 

@@ -18,13 +18,13 @@ from chalicelib.domain.errors import StaleWrite
 from chalicelib.domain.host import Host
 from chalicelib.services.provisioning import Provisioning
 from chalicelib.services.status import StatusWriter
-from infra.hostagent.creation import Creation
-from infra.hostagent.intents import Intent, Step
-from infra.hostagent.inventories import Inventories
-from infra.hostagent.keeper import Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation
+from infra.hostagent.containers.inventories import Inventories
+from infra.hostagent.containers.keeper import Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.containers.relist import Relist
+from infra.hostagent.journal.intents import Intent, Step
 from infra.hostagent.ports import EngineContainer
-from infra.hostagent.relist import Relist
 from tests.fakes.stores import MemoryContainers
 from tests.faults import host as hosts
 from tests.faults.crashpoints import FLOWS, Flow, cases, run_plain

@@ -12,8 +12,8 @@ from chalicelib.contract.statuses import FOLLOWS, LIVE, Status
 from chalicelib.domain import catalogue
 from chalicelib.domain.container import Container
 from chalicelib.domain.items import frame_body
-from infra.hostagent.pool import BLANK_MB
 from infra.hostagent.ports import EngineContainer
+from infra.hostagent.warm.pool import BLANK_MB
 from tests.faults.doors import NETWORKS_READY, WARM_MEMORY_MB
 
 if TYPE_CHECKING:

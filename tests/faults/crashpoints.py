@@ -14,7 +14,7 @@ from chalicelib.contract.statuses import Status
 from chalicelib.domain.changes import Changes
 from chalicelib.domain.items import frame_body
 from chalicelib.domain.specs import spec_of
-from infra.hostagent.keeper import CallRefused
+from infra.hostagent.containers.keeper import CallRefused
 from infra.hostagent.profile import profile_of
 from tests.builders import a_caller, a_spec
 from tests.fakes.engine import FakeEngine

@@ -17,10 +17,10 @@ from chalicelib.contract.signatures import CONTROL_PLANE, seal
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import Busy, ConnectionGone, ConnectionStuck
 from chalicelib.domain.host import Host
-from infra.hostagent.intents import Intent, Outgoing, Step
-from infra.hostagent.journal import Journal, Telling
-from infra.hostagent.namespaces import Holder
-from infra.hostagent.outbox import QueueUnavailable
+from infra.hostagent.journal.intents import Intent, Outgoing, Step
+from infra.hostagent.journal.journal import Journal, Telling
+from infra.hostagent.journal.outbox import QueueUnavailable
+from infra.hostagent.network.namespaces import Holder
 from infra.hostagent.ports import EngineContainer, EngineDown, EngineFacts, EngineImage, EngineSignal, Ran
 from infra.hostagent.profile import Limits
 from tests.builders import NOW

@@ -11,15 +11,15 @@ from chalicelib.contract.agent_api import ContainerSpec, Holdings, HostReport, P
 from chalicelib.contract.events import Heartbeat, Inventory
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable
 from chalicelib.domain.host import Host
-from infra.hostagent.creation import Creation, Place, Tell
+from infra.hostagent.containers.creation import Creation, Place, Tell
+from infra.hostagent.containers.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.containers.means import Means
 from infra.hostagent.failures import TimedOut
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper, Policy
-from infra.hostagent.means import Means
-from infra.hostagent.networks import PreparedNetworks
-from infra.hostagent.outbox import Outbox, QueueUnavailable
-from infra.hostagent.pool import PoolPlace, WarmPool
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.outbox import Outbox, QueueUnavailable
+from infra.hostagent.network.networks import PreparedNetworks
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused
+from infra.hostagent.warm.pool import PoolPlace, WarmPool
 from tests.builders import a_report
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.fifo import FifoQueue

@@ -15,7 +15,7 @@ from chalicelib.contract.statuses import Status
 from chalicelib.domain.changes import Changes
 from chalicelib.domain.identity import Caller
 from chalicelib.domain.items import frame_body
-from infra.hostagent.intents import Step
+from infra.hostagent.journal.intents import Step
 from tests.builders import NOW, a_caller, about
 from tests.fakes.fifo import Delivery
 from tests.fakes.world import HOST_KEY

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chalicelib.contract.resources import NetworkMode, Resources
 from infra.ground.images import TINY
-from infra.hostagent.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import EngineError
 from infra.hostagent.profile import LOG_FILES, LOG_SIZE, OPEN_FILES, profile_of
 from tests.builders import a_spec

@@ -6,8 +6,8 @@ Here those that take processes, memory and processors; `tests/limits/fillers.py`
 import time
 
 from chalicelib.contract.resources import Resources
+from infra.hostagent.containers.switching import STOP_SECONDS
 from infra.hostagent.profile import PIDS
-from infra.hostagent.switching import STOP_SECONDS
 from tests.limits.cgroups import cpu_seconds, members, memory_peak_mb
 from tests.limits.probes import Ground, Probe, Verdict, probe
 

@@ -15,11 +15,11 @@ from chalicelib.contract.events import Batch, parse_event
 from chalicelib.contract.signatures import seal
 from chalicelib.domain.errors import AgentRefused, RetryLater, UntrustedEvent
 from chalicelib.domain.host import Host
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import Outgoing
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.journal.intents import Outgoing
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import EngineRefused
 from tests.builders import a_report
 from tests.fakes.disk import MemoryDisk

@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
-from infra.hostagent.pins import local_name, pin_of
 from infra.hostagent.ports import Engine, EngineError
 from infra.hostagent.registry.errors import ImageFault, Unanswered
+from infra.hostagent.registry.pins import local_name, pin_of
 from infra.hostagent.registry.references import parse
 
 log = logging.getLogger("berth.agent.refresh")

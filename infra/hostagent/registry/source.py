@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
-from infra.hostagent.pins import pin_of
 from infra.hostagent.ports import Engine, EngineError
 from infra.hostagent.registry.client import RegistryClient, Session
 from infra.hostagent.registry.errors import Unanswered, Unsupported
@@ -27,6 +26,7 @@ from infra.hostagent.registry.manifests import (
     chosen,
     expect,
 )
+from infra.hostagent.registry.pins import pin_of
 from infra.hostagent.registry.references import Reference, parse
 from infra.hostagent.registry.refresh import Refresh
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.hostagent.collection import IDLE_SECONDS, Collection, HeldImage
-from infra.hostagent.pins import pin_of
+from infra.hostagent.images.collection import IDLE_SECONDS, Collection, HeldImage
 from infra.hostagent.ports import EngineDown, EngineRefused
+from infra.hostagent.registry.pins import pin_of
 from tests.fakes.runtime import StillRuntime
 
 DEBIAN, ALPINE = "debian:bookworm", "alpine:latest"

@@ -18,15 +18,15 @@ from chalicelib.contract.resources import NetworkMode, Resources
 from chalicelib.contract.statuses import Stage
 from infra.hostagent import report
 from infra.hostagent.failures import PullTimedOut, TimedOut, cause_of, reason_of
-from infra.hostagent.intents import Intent, Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.name_server import resolvers_of
+from infra.hostagent.images.pull_progress import PullProgress
+from infra.hostagent.journal.intents import Intent, Step
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.tellings import telling
+from infra.hostagent.network.name_server import resolvers_of
 from infra.hostagent.ports import EngineDown, EngineFacts, EngineRefused, ImageMissing, NotThere
 from infra.hostagent.profile import profile_of
-from infra.hostagent.pull_progress import PullProgress
 from infra.hostagent.report import Offer, below_floor
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.tellings import telling
 from tests.builders import a_spec
 
 

@@ -13,16 +13,16 @@ from chalicelib.contract.events import parse_event
 from chalicelib.contract.kept_names import TEMPORARY
 from chalicelib.domain.errors import InvalidRequest
 from chalicelib.domain.images import choose_image
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import Step, accepted
-from infra.hostagent.journal import Journal
-from infra.hostagent.logins import REPOSITORY as ROLES
-from infra.hostagent.means import Means
-from infra.hostagent.namespaces import IMAGE as HOLDER
-from infra.hostagent.pins import is_kept, is_pin, local_name, pin_of, pinned
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.logins import REPOSITORY as ROLES
+from infra.hostagent.containers.means import Means
+from infra.hostagent.engine.docker_namespaces import IMAGE as HOLDER
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import Step, accepted
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import ImageMissing
 from infra.hostagent.profile import Profile
-from infra.hostagent.pulls import Pulls
+from infra.hostagent.registry.pins import is_kept, is_pin, local_name, pin_of, pinned
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.hostagent.disk import Disk, StorageOption, Unenforced, disk_of
 from infra.hostagent.ports import EngineFacts
 from infra.hostagent.profile import Bound, profile_of
+from infra.hostagent.quotas.disk import Disk, StorageOption, Unenforced, disk_of
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.hostagent.docker_engine import DockerEngine
-from infra.hostagent.docker_exec import hang_up
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_exec import hang_up
 from infra.hostagent.ports import STDERR, STDOUT, Exited
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.agent_api import ExecCall, ExecUser, RefusalCode
-from infra.hostagent.execs import AT_ONCE, AT_ONCE_IN_ONE, Execs
-from infra.hostagent.intents import Step, accepted
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused
+from infra.hostagent.commands.execs import AT_ONCE, AT_ONCE_IN_ONE, Execs
+from infra.hostagent.containers.keeper import CallRefused
+from infra.hostagent.journal.intents import Step, accepted
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import STDERR, STDOUT, EngineDown
 from infra.hostagent.profile import profile_of
 from infra.hostagent.runtime import ThreadRuntime

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, Verb
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.execs import Execs
+from infra.hostagent.commands.execs import Execs
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import Keeper, Policy
+from infra.hostagent.containers.means import Means
 from infra.hostagent.guard import Guard
 from infra.hostagent.http import BODY_LIMIT, application
-from infra.hostagent.intents import Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import Step
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.profile import profile_of
-from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.terminals import Terminals
+from infra.hostagent.terminals.terminals import Terminals
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine

@@ -9,13 +9,13 @@ import pytest
 
 from chalicelib.contract.agent_api import PowerCall, Removal, Verb
 from chalicelib.contract.resources import NetworkMode
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import Step
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.profile import engine_name
-from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk

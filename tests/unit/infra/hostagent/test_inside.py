@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.agent_api import FILE_BYTES, FileCall, Filed, FileDeed, FileFault
-from infra.hostagent.execs import Execs
-from infra.hostagent.inside import LISTING_BYTES, Files
-from infra.hostagent.intents import Step, accepted
-from infra.hostagent.journal import Journal
+from infra.hostagent.commands.execs import Execs
+from infra.hostagent.commands.inside import LISTING_BYTES, Files
+from infra.hostagent.journal.intents import Step, accepted
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import STDERR, STDOUT, Exited, Take
 from infra.hostagent.profile import profile_of
 from infra.hostagent.runtime import ThreadRuntime

@@ -10,12 +10,12 @@ import pytest
 from chalicelib.contract.agent_api import ContainerSpec, Held
 from chalicelib.contract.events import Inventory
 from chalicelib.contract.signatures import new_private_key, seal
-from infra.hostagent.docker_engine import described, listed
-from infra.hostagent.intents import Step, accepted
-from infra.hostagent.inventories import Inventories
-from infra.hostagent.journal import Journal
-from infra.hostagent.means import Means
-from infra.hostagent.outbox import QueueUnavailable
+from infra.hostagent.containers.inventories import Inventories
+from infra.hostagent.containers.means import Means
+from infra.hostagent.engine.docker_engine import described, listed
+from infra.hostagent.journal.intents import Step, accepted
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.outbox import QueueUnavailable
 from infra.hostagent.ports import EngineDown
 from infra.hostagent.profile import profile_of
 from tests.builders import a_spec

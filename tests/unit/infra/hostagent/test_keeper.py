@@ -12,15 +12,15 @@ from chalicelib.contract.agent_api import ContainerSpec, PowerCall, RefusalCode,
 from chalicelib.contract.causes import Code
 from chalicelib.contract.events import parse_event
 from chalicelib.contract.resources import Resources
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.containers.relist import OOM_WINDOW_SECONDS
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import Step
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import EngineRefused, Ran
 from infra.hostagent.profile import engine_name, profile_of
-from infra.hostagent.pulls import Pulls
-from infra.hostagent.relist import OOM_WINDOW_SECONDS
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.hostagent.kill import kill_tree, look_at
+from infra.hostagent.commands.kill import kill_tree, look_at
 
 
 @contextmanager

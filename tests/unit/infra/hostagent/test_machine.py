@@ -13,13 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chalicelib.contract.agent_api import ContainerSpec, PowerCall, Removal, ResizeCall, Verb
 from chalicelib.contract.events import parse_event
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import CREATING, SWITCHING, Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import CREATING, SWITCHING, Step
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import NotThere
-from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk

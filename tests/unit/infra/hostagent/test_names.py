@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.hostagent import names
-from infra.hostagent.egress import listed
-from infra.hostagent.firewall import REFUSED
+from infra.hostagent.network import names
+from infra.hostagent.network.egress import listed
+from infra.hostagent.network.firewall import REFUSED
 
 LISTED = ("example.org", "*.wild.example.org")
 

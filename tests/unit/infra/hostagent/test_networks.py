@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.resources import NetworkMode
-from infra.hostagent.networks import IDLE_SECONDS, REFUSALS, YIELD_SECONDS, PreparedNetworks
+from infra.hostagent.network.networks import IDLE_SECONDS, REFUSALS, YIELD_SECONDS, PreparedNetworks
 from infra.hostagent.ports import EngineDown, EngineRefused, NotThere
 from infra.hostagent.profile import engine_name, profile_of, sharing
 from tests.builders import a_spec

@@ -15,12 +15,12 @@ from botocore.config import Config
 from chalicelib.contract.events import LARGEST_BATCH, Batch, Heartbeat, Progress, Ready
 from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
 from chalicelib.contract.statuses import Stage
-from infra.hostagent.intents import Intent, Step, accepted
-from infra.hostagent.journal import Journal, Telling
-from infra.hostagent.outbox import Outbox, QueueUnavailable, SqsSink
-from infra.hostagent.pace import PACE_SECONDS
+from infra.hostagent.journal.intents import Intent, Step, accepted
+from infra.hostagent.journal.journal import Journal, Telling
+from infra.hostagent.journal.outbox import Outbox, QueueUnavailable, SqsSink
+from infra.hostagent.journal.pace import PACE_SECONDS
+from infra.hostagent.journal.tellings import moment, telling
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.tellings import moment, telling
 from tests.builders import a_report, a_spec
 
 KEY = new_private_key()

@@ -7,9 +7,11 @@ import pytest
 
 from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.resources import NetworkMode, Resources, Shell
-from infra.hostagent.disk import Unenforced
-from infra.hostagent.networks import IDLE_SECONDS, PreparedNetworks
-from infra.hostagent.pool import (
+from infra.hostagent.network.networks import IDLE_SECONDS, PreparedNetworks
+from infra.hostagent.ports import EngineContainer, Ran
+from infra.hostagent.profile import engine_name
+from infra.hostagent.quotas.disk import Unenforced
+from infra.hostagent.warm.pool import (
     BLANK_MB,
     IMAGES,
     QUIET_SECONDS,
@@ -18,9 +20,7 @@ from infra.hostagent.pool import (
     PoolPlace,
     WarmPool,
 )
-from infra.hostagent.ports import EngineContainer, Ran
-from infra.hostagent.profile import engine_name
-from infra.hostagent.wishes import EACH, WISH_SECONDS
+from infra.hostagent.warm.wishes import EACH, WISH_SECONDS
 from tests.aws import ROOT
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine

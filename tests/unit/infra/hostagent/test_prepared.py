@@ -10,14 +10,14 @@ import pytest
 from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.causes import Code
 from chalicelib.contract.resources import Shell
-from infra.hostagent.building import VERSIONS, Building, BuildPlace
-from infra.hostagent.builds import TICK_SECONDS, Builds
+from infra.hostagent.containers.logins import let_in
 from infra.hostagent.failures import NotPrepared, StillPreparing, cause_of
-from infra.hostagent.logins import let_in
+from infra.hostagent.images.building import VERSIONS, Building, BuildPlace
+from infra.hostagent.images.builds import TICK_SECONDS, Builds
+from infra.hostagent.images.prepared import PreparedImages
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.images.sources import CA_BUNDLE, Sources
 from infra.hostagent.ports import EngineDown, NotThere, Ran
-from infra.hostagent.prepared import PreparedImages
-from infra.hostagent.pulls import Pulls
-from infra.hostagent.sources import CA_BUNDLE, Sources
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.images import FakeImages

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.hostagent.commands.printed import DROPPED_PER_SECOND, TEXT_BYTES, Printed
 from infra.hostagent.ports import STDERR, STDOUT
-from infra.hostagent.printed import DROPPED_PER_SECOND, TEXT_BYTES, Printed
 
 LAMBDA_BYTES = 6_291_556
 """The largest answer that Lambda takes."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from infra.hostagent.failures import PullTimedOut, TimedOut
+from infra.hostagent.images.pulls import Pulls
 from infra.hostagent.ports import EngineDown, EngineRefused
-from infra.hostagent.pulls import Pulls
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 

@@ -11,16 +11,16 @@ import pytest
 
 from chalicelib.contract.agent_api import ContainerSpec, Removal
 from chalicelib.contract.events import parse_event
-from infra.hostagent.creation import Creation, Place
-from infra.hostagent.intents import Intent, Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import CallRefused, Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place
+from infra.hostagent.containers.keeper import CallRefused, Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.images.pulls import Pulls
+from infra.hostagent.journal.intents import Intent, Step
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.journal.tellings import telling
 from infra.hostagent.ports import EngineContainer, EngineImage, Ran
 from infra.hostagent.profile import profile_of
-from infra.hostagent.pulls import Pulls
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.tellings import telling
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine

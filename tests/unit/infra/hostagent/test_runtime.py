@@ -14,11 +14,11 @@ import pytest
 import infra.hostagent
 from chalicelib.contract.agent_api import ContainerSpec, Removal
 from chalicelib.contract.events import parse_event
-from infra.hostagent.creation import Creation, Place, Tell
-from infra.hostagent.intents import Step
-from infra.hostagent.journal import Journal
-from infra.hostagent.keeper import Keeper, Policy
-from infra.hostagent.means import Means
+from infra.hostagent.containers.creation import Creation, Place, Tell
+from infra.hostagent.containers.keeper import Keeper, Policy
+from infra.hostagent.containers.means import Means
+from infra.hostagent.journal.intents import Step
+from infra.hostagent.journal.journal import Journal
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
@@ -26,16 +26,16 @@ from tests.fakes.files import MemoryFiles
 
 IMAGE = "debian:bookworm"
 CORE = [
-    "keeper",
-    "creation",
-    "switching",
-    "resizing",
-    "relist",
-    "intents",
-    "journal",
-    "means",
-    "tellings",
-    "journal_rows",
+    "containers/keeper",
+    "containers/creation",
+    "containers/switching",
+    "containers/resizing",
+    "containers/relist",
+    "journal/intents",
+    "journal/journal",
+    "containers/means",
+    "journal/tellings",
+    "journal/journal_rows",
 ]
 
 

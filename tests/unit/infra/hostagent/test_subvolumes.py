@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.hostagent import btrfs, subvolumes
+from infra.hostagent.quotas import btrfs, subvolumes
 
 
 def test_a_sweep_that_comes_between_takes_what_is_left_and_nothing_fails(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.hostagent.ports import Size
-from infra.hostagent.terminal_frames import (
+from infra.hostagent.terminals.frames import (
     FRAME_BYTES,
     Asked,
     Frame,
@@ -20,7 +20,7 @@ from infra.hostagent.terminal_frames import (
     output_frames,
     read_frame,
 )
-from infra.hostagent.terminal_output import KEPT_BYTES, TRUNCATED, Backlog
+from infra.hostagent.terminals.output import KEPT_BYTES, TRUNCATED, Backlog
 
 WIDE = st.text(alphabet=st.sampled_from('a\x00\x1b"\\\né漢😀\u2028'), max_size=6000)
 

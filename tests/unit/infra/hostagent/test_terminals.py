@@ -22,18 +22,18 @@ from websockets.sync.client import ClientConnection, connect
 from chalicelib.contract.agent_api import ExecUser
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
 from chalicelib.contract.terminals import Grant, sign_ticket
-from infra.hostagent.execs import Execs
+from infra.hostagent.commands.execs import Execs
 from infra.hostagent.guard import Guard
 from infra.hostagent.http import SOCKETS, until_end
-from infra.hostagent.intents import Step, accepted
-from infra.hostagent.journal import Journal
+from infra.hostagent.journal.intents import Step, accepted
+from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import EngineDown, Size, Tty
 from infra.hostagent.profile import profile_of
 from infra.hostagent.runtime import ThreadRuntime
-from infra.hostagent.terminal_output import KEPT_BYTES, TRUNCATED
-from infra.hostagent.terminal_route import terminal_route
-from infra.hostagent.terminal_shell import PROBE
-from infra.hostagent.terminals import AT_ONCE, AT_ONCE_IN_ONE, Terminals
+from infra.hostagent.terminals.output import KEPT_BYTES, TRUNCATED
+from infra.hostagent.terminals.route import terminal_route
+from infra.hostagent.terminals.shell import PROBE
+from infra.hostagent.terminals.terminals import AT_ONCE, AT_ONCE_IN_ONE, Terminals
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine, Program
 

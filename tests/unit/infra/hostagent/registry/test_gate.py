@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from chalicelib.contract.kept_names import TEMPORARY
-from infra.hostagent.pins import pin_of
 from infra.hostagent.ports import EngineRefused
 from infra.hostagent.registry.errors import DiskFull, ImageFault, TooLarge, Unanswered, Unsupported
 from infra.hostagent.registry.gate import TAG
 from infra.hostagent.registry.leftovers import Leftovers
 from infra.hostagent.registry.manifests import ZSTD
 from infra.hostagent.registry.network import Network
+from infra.hostagent.registry.pins import pin_of
 from infra.hostagent.registry.setup import room_on
 from infra.hostagent.registry.source import GuardedSource
 from tests.fakes.pulling import Bench, FetchingEngine, pulling

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from infra.hostagent.pins import pin_of
+from infra.hostagent.images.pulls import Pulls
 from infra.hostagent.ports import EngineImage
-from infra.hostagent.pulls import Pulls
 from infra.hostagent.registry.errors import Unanswered
+from infra.hostagent.registry.pins import pin_of
 from infra.hostagent.registry.refresh import LATEST_SECONDS, RETRY_SECONDS, Refresh
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine

@@ -1,0 +1,1 @@
+"""Networks, packet rules and names: whom a container may reach."""

@@ -1,0 +1,1 @@
+"""Sizes of containers' disks, in the two ways there are to hold them."""

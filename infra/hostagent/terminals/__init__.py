@@ -1,0 +1,1 @@
+"""Terminals inside a running container, and the frames that carry them."""

@@ -1,0 +1,1 @@
+"""Containers started ahead, and claimed."""
