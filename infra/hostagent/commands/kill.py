@@ -30,8 +30,9 @@ class Process:
 def kill_tree(root: int) -> bool:
     """Kill it and its own; true when nothing of it could be seen any more."""
     known: set[Process] = set()
+    mates = _Mates.of(root)
     for _ in range(ROUNDS):
-        new = _tree(root, known) - known
+        new = _tree(mates, known) - known
         for process in new:
             _signal(process, signal.SIGSTOP)
         known |= new
@@ -47,12 +48,42 @@ def kill_tree(root: int) -> bool:
     return False
 
 
-def _tree(root: int, known: set[Process]) -> set[Process]:
+@dataclass(frozen=True, slots=True)
+class _Mates:
+    """Who is in one session with a process."""
+
+    root: int
+    session: int
+    namespace: str | None
+    """Its PID namespace, unless that is ours: sessions out here are nobody's to kill."""
+
+    @classmethod
+    def of(cls, root: int) -> "_Mates":
+        found = look_at(root)
+        namespace = _namespace(root)
+        apart = namespace != _namespace(os.getpid())
+        return cls(root, found.session if found else root, namespace if apart else None)
+
+    def has(self, process: Process) -> bool:
+        if process.session == self.root:
+            return True
+        known = self.namespace is not None and process.session == self.session
+        return known and _namespace(process.number) == self.namespace
+
+
+def _namespace(number: int) -> str | None:
+    """The PID namespace of a process; None when it has ended or is not ours to look at."""
+    with contextlib.suppress(OSError):
+        return os.readlink(_PROC / str(number) / "ns/pid")
+    return None
+
+
+def _tree(mates: _Mates, known: set[Process]) -> set[Process]:
     """All processes there are that belong to the root, or to one that was seen to."""
     everyone = list(_everyone())
-    members = {process.number for process in known} | {root}
+    members = {process.number for process in known} | {mates.root}
     while True:
-        found = {p for p in everyone if p.number in members or p.parent in members or p.session == root}
+        found = {p for p in everyone if p.number in members or p.parent in members or mates.has(p)}
         numbers = {process.number for process in found}
         if numbers <= members:
             return found

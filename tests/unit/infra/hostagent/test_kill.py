@@ -68,6 +68,21 @@ def test_others_live_on() -> None:
         other.kill()
 
 
+def test_a_session_that_somebody_else_began_out_here_lives_on() -> None:
+    with shell("sleep 100 & sleep 100 & wait") as process:
+        until(lambda: len(in_session(process.pid)) == 3)
+        first, *others = sorted(in_session(process.pid) - {process.pid})
+
+        assert kill_tree(first)
+
+        assert in_session(process.pid) == {process.pid, *others}
+
+
+def in_session(number: int) -> set[int]:
+    found = [look_at(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit()]
+    return {each.number for each in found if each is not None and each.session == number}
+
+
 def test_nothing_is_left_to_kill_of_what_is_not_there() -> None:
     with shell("true") as process:
         process.wait()
