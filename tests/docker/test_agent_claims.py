@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.contract.agent_api import ContainerSpec
+from chalicelib.contract.agent_api import ContainerSpec, ExecUser
 from chalicelib.contract.resources import Resources, Shell
 from infra.ground.engine import Engine
 from infra.ground.images import BOOKWORM, TINY
@@ -26,6 +26,7 @@ LISTED = re.compile(
     r"Created|State\.(Pid|StartedAt)|GraphDriver\.Data\..*"  # each container's own
     r"|Config\.Labels\.berth\.(blank|container|generation|host|spec|user)"  # whose it is, its name says; two hosts
     r"|Config\.Labels\.team"  # people's labels are in their record
+    r"|Config\.Env"  # people's variables are given to every command (ADR 0032)
 )
 """What may differ between a container that was claimed and one that was made when it was asked for (ADR 0025)."""
 
@@ -117,8 +118,9 @@ def test_a_claim_is_told_in_one_event_with_every_stage_of_a_creation(keen: Runni
         {"role": "barebone", "shell": Shell(), "resources": Resources(memory_mb=96, cpu_shares=250, disk_mb=256)},
         {"image": BOOKWORM, "shell": Shell(), "resources": Resources(memory_mb=160, cpu_shares=1000, disk_mb=1024)},
         {"image": BOOKWORM, "resources": Resources(memory_mb=192, cpu_shares=1000, disk_mb=512)},
+        {"environment": {"GREETING": "a b", "HOME": "/var"}},
     ],
-    ids=["tiny", "barebone", "shell", "debian"],
+    ids=["tiny", "barebone", "shell", "debian", "variables"],
 )
 def test_one_that_was_claimed_differs_in_nothing_but_what_is_listed(
     keen: RunningAgent, engine: Engine, queues: Aws, tmp_path: Path, changes: dict[str, Any]
@@ -132,7 +134,11 @@ def test_one_that_was_claimed_differs_in_nothing_but_what_is_listed(
         made(cold, other)
         warm_one, cold_one = facts(keen, spec), facts(cold, other)
         assert differences(warm_one, cold_one) == []
-        looks = [agent.inside(each.container_id, LOOK) for agent, each in ((keen, spec), (cold, other))]
+        looks = [
+            agent.run(each, "sh", "-c", LOOK, user=ExecUser.ROOT).json()["stdout"]
+            for agent, each in ((keen, spec), (cold, other))
+        ]
+        assert all(f"\n{name}={value}\n" in looks[0] for name, value in spec.environment.items())
         assert plain(keen, spec, looks[0]).splitlines() == plain(cold, other, looks[1]).splitlines()
     keen.delete(spec)
     keen.until(spec.container_id, "removed")

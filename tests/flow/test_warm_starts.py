@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from infra.ground.engine import Engine
 from infra.local.berth import Berth, BerthSettings, running_berth
@@ -39,8 +40,9 @@ def come_and_gone(user: User) -> None:
     user.http.delete(f"/containers/{container_id}")
 
 
-def test_who_asks_for_what_others_asked_for_gets_one_that_runs_already(keen: Berth, engine: Engine) -> None:
-    others, user = a_user(keen), a_user(keen)
+def kept_ready(keen: Berth, engine: Engine) -> set[str]:
+    """Engine ids of what its host keeps ready, once that is all it will keep."""
+    others = a_user(keen)
     for _ in range(2):
         come_and_gone(others)
     ends = time.monotonic() + PATIENCE_SECONDS
@@ -48,6 +50,12 @@ def test_who_asks_for_what_others_asked_for_gets_one_that_runs_already(keen: Ber
         assert time.monotonic() < ends, "nothing is kept ready"
         time.sleep(0.2)
     time.sleep(1.0)  # the last has its way in by then
+    return ready
+
+
+def test_who_asks_for_what_others_asked_for_gets_one_that_runs_already(keen: Berth, engine: Engine) -> None:
+    user = a_user(keen)
+    ready = kept_ready(keen, engine)
 
     with user.subscribe() as socket:
         frames(socket, lambda frame: frame["type"] == "list")
@@ -70,13 +78,22 @@ def test_who_asks_for_what_others_asked_for_gets_one_that_runs_already(keen: Ber
     assert user.http.get("/containers").json()["count"] == 0
 
 
-def test_who_wants_an_environment_gets_one_of_their_own(keen: Berth, engine: Engine) -> None:
+def test_commands_and_terminals_in_it_have_the_variables_that_were_asked_for(keen: Berth, engine: Engine) -> None:
     user = a_user(keen)
+    ready = kept_ready(keen, engine)
 
     created = user.create(environment={"GREETING": "hello"})
     item = user.until(created["id"], "running")
-
-    assert item["container_id"] not in waiting(engine, keen)
-    asked = {"command": ["sh", "-c", "echo $GREETING"]}
-    assert user.http.post(f"/containers/{created['id']}/exec", json=asked).json()["stdout"] == "hello\n"
+    asked = {"command": ["sh", "-c", "echo $GREETING $MINE"], "env": {"MINE": "me"}}
+    said = user.http.post(f"/containers/{created['id']}/exec", json=asked).json()["stdout"]
+    url = keen.url.replace("http", "ws", 1).removesuffix("/api") + f"/ws/terminal/{created['id']}?raw=1"
+    typed = ""
+    with connect(url, additional_headers={"Authorization": f"Bearer {user.token}"}, proxy=None) as socket:
+        socket.send("echo $GREETING-$((6*7))\r")
+        while "hello-42" not in typed:
+            printed = socket.recv(timeout=PATIENCE_SECONDS)
+            typed += printed if isinstance(printed, str) else printed.decode(errors="replace")
     user.delete_all()
+
+    assert item["container_id"] in ready
+    assert said == "hello me\n"

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,7 +65,8 @@ class Execs:
 
     def run(self, call: ExecCall) -> Ran:
         """Run it to its end, or its time's; CallRefused when it was not run at all."""
-        command = Command(tuple(call.command), ROOT, call.workdir, tuple(call.environment.items()))
+        inside = self.running(call.container_id, call.generation)
+        command = Command(tuple(call.command), ROOT, call.workdir, inside.environment(call.environment))
         return _answer(*self.once(call, command, Printed))
 
     def once(
@@ -77,7 +78,7 @@ class Execs:
         """
         began = self.clock()
         with self._place(call.container_id):
-            engine_id = self.engine_id(call.container_id, call.generation)
+            engine_id = self.running(call.container_id, call.generation).engine_id
             attempt = _Attempt(engine_id, kept, given, began + call.timeout_seconds)
             try:
                 heard, exited = self._as_asked(call.user, command, attempt)
@@ -104,14 +105,14 @@ class Execs:
                 if not self._running[container_id]:
                     del self._running[container_id]
 
-    def engine_id(self, container_id: str, generation: int) -> str:
-        """The engine's id of a container that runs in this generation; CallRefused when there is none."""
+    def running(self, container_id: str, generation: int) -> "Running":
+        """The container that runs in this generation; CallRefused when there is none."""
         intent = self.journal.get(container_id)
         if intent is None or intent.generation != generation or intent.step is not Step.READY:
             raise not_running()
         if intent.engine_id is None:
             raise not_running()
-        return intent.engine_id
+        return Running(intent.engine_id, intent.spec.environment if intent.spec else {})
 
     def tried(self, engine_id: str, command: Command, seconds: float) -> Exited:
         """How a command of our own ended, which takes no place of a user's. NotThere, EngineRefused or EngineDown."""
@@ -147,6 +148,19 @@ class Execs:
     def close(self) -> None:
         """Begin no more, and kill what runs."""
         self._closed.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A container in which commands can be run."""
+
+    engine_id: str
+    given: Mapping[str, str]
+    """The variables it was asked for with. One that was started ahead was made without (ADR 0032)."""
+
+    def environment(self, own: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Its variables and a command's own, which win."""
+        return tuple({**self.given, **own}.items())
 
 
 @dataclass(frozen=True, slots=True)

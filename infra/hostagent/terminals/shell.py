@@ -1,6 +1,9 @@
 """The shell that a terminal runs: whose it is comes in, the command that finds and begins it goes out."""
 
+from infra.hostagent.commands.execs import Running
 from infra.hostagent.ports import Command
+
+_TERMINAL = {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
 
 _FIND = """
 me=$1 name= home= shell=
@@ -21,7 +24,7 @@ PROBE = ("/bin/sh", "-c", ":")
 """Says whether there are such a user and a shell."""
 
 
-def shell_of(user: str) -> Command:
+def shell_of(user: str, inside: Running) -> Command:
     """The login shell of a user, by name or number, in their home folder on a terminal."""
     argv = ("/bin/sh", "-c", _FIND, "berth", user)
-    return Command(argv, user, None, (("TERM", "xterm-256color"), ("LANG", "C.UTF-8")), reads=True, tty=True)
+    return Command(argv, user, None, inside.environment(_TERMINAL), reads=True, tty=True)

@@ -107,8 +107,9 @@ class Terminals:
 
     def _start(self, place: Place, size: Size) -> tuple[str, Tty]:
         try:
-            engine_id = self._execs.engine_id(place.container_id, place.generation)
-            exec_id = self._execs.engine.prepare(engine_id, shell_of(self._whose(engine_id, place.user)))
+            inside = self._execs.running(place.container_id, place.generation)
+            shell = shell_of(self._whose(inside.engine_id, place.user), inside)
+            exec_id = self._execs.engine.prepare(inside.engine_id, shell)
             self._execs.notes.keep(exec_id)
             try:
                 tty = self._execs.engine.attach(exec_id, size)

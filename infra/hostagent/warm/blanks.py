@@ -77,8 +77,9 @@ def kind_of(spec: ContainerSpec, made_from: str, digest: str | None) -> Kind | N
     """The kind that would do; None where the engine must be told of something that it cannot be told later.
 
     Labels do not count: those of a container are its record's, what the engine has of them is a note for the operator.
+    Nor do variables: the agent gives them to every command and shell (ADR 0032).
     """
-    if spec.environment or spec.network_mode is not NetworkMode.DEFAULT or spec.number:
+    if spec.network_mode is not NetworkMode.DEFAULT or spec.number:
         return None
     return Kind(spec.image, made_from, digest, spec.role, spec.shell, spec.resources, spec.runtime)
 

@@ -145,7 +145,6 @@ def test_a_container_that_was_claimed_is_removed_with_all_that_it_had(bench: Ben
 @pytest.mark.parametrize(
     "changes",
     [
-        {"environment": {"KEY": "value"}},
         {"network_mode": NetworkMode.NONE},
         {"network_mode": NetworkMode.RESTRICTED, "allowed_domains": ["example.org"]},
         {"role": "go"},
@@ -163,6 +162,12 @@ def test_only_what_differs_in_nothing_that_stays_is_given(bench: Bench, changes:
     assert bench.claim(a_spec(), digest="sha256:" + "b" * 64) is None
     assert bench.claim(a_spec(), image="berth/role:other") is None
     assert bench.claim(a_spec()) is not None
+
+
+def test_what_the_engine_need_not_know_makes_no_difference(bench: Bench) -> None:
+    bench.ask()
+
+    assert bench.claim(a_spec(environment={"KEY": "value"}, labels={"team": "red"}, name="other")) is not None
 
 
 def test_no_image_of_strangers_runs_on_nobodys_account(bench: Bench) -> None:
