@@ -24,6 +24,7 @@ from infra.aws.hosts.lifecycle import Lifecycle
 from infra.hostagent.keys import host_key
 from tests.aws import REGION, ROOT, Aws, moto_server
 from tests.deploy.audit import lint_findings, security_findings
+from tests.deploy.subnets import way_out
 from tests.fakes.world import World
 
 HOSTS = ROOT / "infra/aws/hosts"
@@ -83,15 +84,10 @@ def test_hosts_run_where_nobody_reaches_them_from_the_internet(aws: Aws, fleet: 
 
 
 def test_the_way_out_is_a_nat_gateway_and_endpoints(aws: Aws, fleet: dict[str, str]) -> None:
-    ec2 = aws.client("ec2")
-    tables = ec2.describe_route_tables(
-        Filters=[{"Name": "association.subnet-id", "Values": fleet["FunctionSubnets"].split(",")}]
-    )["RouteTables"]
-    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    endpoints = aws.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
 
-    for table in tables:
-        [out] = [each for each in table["Routes"] if each.get("DestinationCidrBlock") == "0.0.0.0/0"]
-        assert out["NatGatewayId"].startswith("nat-")
+    for subnet in ("PrivateSubnetA", "PrivateSubnetB"):
+        assert way_out(aws, subnet)["NatGatewayId"].startswith("nat-")
     kinds = {each["ServiceName"].rpartition(".")[2]: each["VpcEndpointType"] for each in endpoints}
     assert kinds == {"dynamodb": "Gateway", "s3": "Gateway", "sqs": "Interface", "ssm": "Interface"}
 
