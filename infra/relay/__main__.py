@@ -12,11 +12,13 @@ from chalicelib.contract.logs import log_as_json, log_crashes
 from chalicelib.contract.signatures import BadSignature
 from infra.relay.api import Keys
 from infra.relay.app import OF_ALL, OF_ONE, Relay, RelaySettings
-from infra.relay.line import FRAME_LIMIT
+from infra.relay.line import FRAME_LIMIT, PING_SECONDS
 
 log = logging.getLogger("berth.relay")
 
 STOP_SECONDS = 5
+KEEP_ALIVE_SECONDS = 130
+"""A load balancer must be the first to close what it keeps open: else it sends an upgrade into what was just closed."""
 TALKATIVE = ("uvicorn.error", "httpx", "httpcore", "websockets")
 """Their lines of level INFO have addresses with tokens in them, or say nothing new."""
 
@@ -53,12 +55,14 @@ def main() -> int:
         port=parsed.port,
         ws="websockets-sansio",
         ws_max_size=FRAME_LIMIT,
+        ws_ping_interval=PING_SECONDS,
         ws_per_message_deflate=False,
         ssl_certfile=parsed.certificate,
         ssl_keyfile=parsed.certificate_key,
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return 0

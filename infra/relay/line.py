@@ -24,6 +24,8 @@ FRAME_LIMIT = 1024 * 1024
 QUERY = ("id", "newSession", "cols", "rows", "raw")
 """What of a client's query is the agent's business."""
 REASON_BYTES = 123
+PING_SECONDS = 20
+"""Between two pings, to agents and to clients: what stands between lets go of connections that say nothing."""
 OPEN_SECONDS = 15.0
 """An agent answers once the shell has begun."""
 READ_SECONDS = 60.0
@@ -156,7 +158,7 @@ async def dial(found: Pass, query: Mapping[str, str]) -> ClientConnection:
             max_queue=4,
             open_timeout=OPEN_SECONDS,
             close_timeout=CLOSE_SECONDS,
-            ping_interval=20,
+            ping_interval=PING_SECONDS,
             compression=None,
             proxy=None,
         )
