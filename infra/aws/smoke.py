@@ -28,6 +28,8 @@ class Smoke:
     url: str
     sockets: str
     token: str | None
+    terminals: str = ""
+    """Where the relays are, up to a container's id; empty: not looked at."""
 
     def run(self, say: Callable[[str], None]) -> None:
         """Make every check, or raise DeployError at the first that fails."""
@@ -37,24 +39,17 @@ class Smoke:
             _expect(http.get("/containers"), 401, "error")
             _expect(http.get(f"/no-such-{uuid.uuid4().hex}"), 404, "error")
             say("REST answers, and refuses in our words")
-            self._refused_socket()
+            _refuses(self.sockets, "the socket")
             say("WebSocket refuses who has no token")
+            if self.terminals:
+                _refuses(f"{self.terminals}/{uuid.uuid4()}", "the relay")
+                say("a relay answers, and refuses who has no token")
             if self.token is None:
                 say("no token given (BERTH_TOKEN): the rest is not looked at")
                 return
             _expect(http.get("/containers", headers=self._credentials(self.token)), 200, "containers")
             self._list_frame(self.token)
             say("a subscriber has its list: socket, queue, status function and push work")
-
-    def _refused_socket(self) -> None:
-        try:
-            with connect(self.sockets, proxy=None, open_timeout=SECONDS):
-                pass
-        except InvalidStatus as refusal:
-            if refusal.response.status_code == 401:
-                return
-            raise DeployError(f"the socket answered {refusal.response.status_code}, not 401") from refusal
-        raise DeployError("the socket admits who has no token")
 
     def _list_frame(self, token: str) -> None:
         try:
@@ -68,6 +63,20 @@ class Smoke:
     @staticmethod
     def _credentials(token: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {token}"}
+
+
+def _refuses(url: str, what: str) -> None:
+    """That a WebSocket there needs a token, or DeployError."""
+    try:
+        with connect(url, proxy=None, open_timeout=SECONDS):
+            pass
+    except InvalidStatus as refusal:
+        if refusal.response.status_code == 401:
+            return
+        raise DeployError(f"{what} answered {refusal.response.status_code}, not 401") from refusal
+    except (OSError, TimeoutError) as error:
+        raise DeployError(f"{what} does not answer: {error!r}") from error
+    raise DeployError(f"{what} admits who has no token")
 
 
 def _expect(answer: httpx.Response, status: int, member: str) -> None:

@@ -1,12 +1,15 @@
 """The smoke test against the local cloud: content with what works, and not with what does not."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
 from infra.aws.errors import DeployError
@@ -54,6 +57,48 @@ def test_a_deployment_that_works_passes_with_keys_from_the_parameter_store(cloud
     Smoke(cloud.url, cloud.url.replace("http", "ws", 1), token).run(said.append)
 
     assert len(said) == 3
+
+
+@pytest.fixture
+def relay_that() -> Iterator[Callable[[int], str]]:
+    """Starts what answers every upgrade with a status; its address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(status: int) -> str:
+            def answer(line: ServerConnection, _request: object) -> object:
+                return line.respond(status, "") if status != 101 else None
+
+            server = stack.enter_context(serve(lambda _line: None, "127.0.0.1", 0, process_request=answer))
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws/terminal"
+
+        yield start
+
+
+def test_relays_are_looked_at_where_there_are_some(cloud: LocalCloud, relay_that: Callable[[int], str]) -> None:
+    said: list[str] = []
+
+    Smoke(cloud.url, cloud.url.replace("http", "ws", 1), None, relay_that(401)).run(said.append)
+
+    assert "a relay answers, and refuses who has no token" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(101, "the relay admits who has no token"), (404, "the relay answered 404, not 401")]
+)
+def test_a_relay_that_does_not_refuse_fails(
+    cloud: LocalCloud, relay_that: Callable[[int], str], status: int, told: str
+) -> None:
+    with pytest.raises(DeployError, match=told):
+        Smoke(cloud.url, cloud.url.replace("http", "ws", 1), None, relay_that(status)).run(lambda line: None)
+
+
+def test_a_relay_that_is_not_there_fails(cloud: LocalCloud) -> None:
+    with pytest.raises(DeployError, match="the relay does not answer"):
+        Smoke(cloud.url, cloud.url.replace("http", "ws", 1), None, "ws://127.0.0.1:9/x").run(lambda line: None)
 
 
 def test_a_token_that_is_not_good_fails(cloud: LocalCloud) -> None:
