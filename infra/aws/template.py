@@ -63,6 +63,11 @@ _NETWORK = {
         "Default": "",
         "Description": "Their security groups",
     },
+    "TerminalUrl": {
+        "Type": "String",
+        "Default": "",
+        "Description": "Where the relays of terminals are, as their stack tells; empty for none",
+    },
 }
 
 
@@ -98,6 +103,7 @@ _ENVIRONMENT = {
     "BERTH_SOCKETS_ENDPOINT": {
         "Fn::Sub": "https://${WebsocketAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/api",
     },
+    "BERTH_TERMINAL_URL": {"Ref": "TerminalUrl"},
     "BERTH_CONTROL_KEY_SECRET": {"Fn::Sub": "/${Prefix}/control-private-key"},
     "BERTH_HOST_ROLE_PARAMETER": {"Fn::Sub": "/${Prefix}/host-role-id"},
     "BERTH_CONTROL_PUBLIC_KEY_PARAMETER": {"Fn::Sub": "/${Prefix}/control-public-key"},

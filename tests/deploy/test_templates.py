@@ -141,6 +141,12 @@ def test_no_function_is_given_a_secret(package: Package) -> None:
         assert variables["BERTH_CONTROL_KEY_SECRET"] == {"Fn::Sub": "/${Prefix}/control-private-key"}
 
 
+def test_a_pipeline_says_where_the_relays_are_or_that_there_are_none(package: Package) -> None:
+    assert package.plain["Parameters"]["TerminalUrl"]["Default"] == ""
+    for name, function in package.of_type("AWS::Lambda::Function").items():
+        assert function["Environment"]["Variables"]["BERTH_TERMINAL_URL"] == {"Ref": "TerminalUrl"}, name
+
+
 @pytest.mark.parametrize(
     ("kind", "status"),
     [
