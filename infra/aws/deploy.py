@@ -1,6 +1,7 @@
 """`python -m infra.aws.deploy up|down --stage dev`: a stage comes in, it is deployed and looked at, or gone.
 
-Up: supporting stack, keys, functions and APIs by Chalice, what Chalice cannot say, alarms, first token, smoke test.
+Up: supporting stack, keys, functions and APIs by Chalice, what Chalice cannot say, alarms, relays of terminals when
+they are asked for or there, first token, smoke test.
 Running it again is an update. Down deletes all of it, tables included.
 """
 
@@ -14,18 +15,22 @@ import boto3
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.aws.bundle import AGENT
+from infra.aws.bundle import AGENT, RELAY, Bundle
 from infra.aws.deployment import Deployment
 from infra.aws.errors import DeployError
 from infra.aws.smoke import Smoke
+
+LEAST_RELAYS = {"dev": "1", "prod": "2"}
+"""At the first time, when nothing else is asked for."""
 
 
 def up(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """Deploy, and see that it works."""
     deployed, first = deployment.up({"AlarmTopicArn": parsed.alarm_topic} if parsed.alarm_topic else {})
     token = deployment.first_token() if first else os.environ.get("BERTH_TOKEN")
+    terminals = up_with_relays(deployment, parsed)
     deployment.say("smoke test")
-    Smoke(deployed.rest_url, deployed.socket_url, token).run(deployment.say)
+    Smoke(deployed.rest_url, deployed.socket_url, token, terminals).run(deployment.say)
     deployment.say(f"REST       {deployed.rest_url}\nWebSocket  {deployed.socket_url}")
     if first:
         deployment.say(f"token      {token}   (shown this once)")
@@ -43,6 +48,35 @@ def hosts(deployment: Deployment, parsed: argparse.Namespace) -> None:
     deployment.add_hosts(AGENT.build(), parsed.bucket, {name: value for name, value in sizes.items() if value})
 
 
+def up_with_relays(
+    deployment: Deployment, parsed: argparse.Namespace, build: Callable[[], Bundle] = RELAY.build
+) -> str:
+    """Relays too, when they are asked for or there; where they are, unless the name is new and not known everywhere."""
+    known = deployment.terminals.url
+    if parsed.terminals or known:
+        relays(deployment, parsed, build)
+    return known if known == deployment.terminals.url else ""
+
+
+def relays(deployment: Deployment, parsed: argparse.Namespace, build: Callable[[], Bundle] = RELAY.build) -> None:
+    """The relays of terminals; what is not given stays as it is."""
+    wishes = relay_wishes(parsed, first=not deployment.terminals.url)
+    deployment.say("the relay's bundle")
+    made = deployment.add_relays(build(), wishes)
+    deployment.say(f"terminals  {made['TerminalUrl']}   (the name leads to {made['Balancer']})")
+
+
+def relay_wishes(parsed: argparse.Namespace, *, first: bool) -> dict[str, str]:
+    """Parameters of the relays' template; what was not asked for is left out."""
+    asked = {
+        "DomainName": parsed.terminals, "CertificateArn": parsed.certificate, "HostedZoneId": parsed.zone,
+        "Origins": parsed.origins, "ApiUrl": parsed.api, "MaxRelays": parsed.max, "InstanceType": parsed.type,
+        "MinRelays": parsed.min or (LEAST_RELAYS[parsed.stage] if first else ""), "SessionManager": parsed.sessions,
+        "BundleBucket": parsed.bucket,
+    }  # fmt: skip
+    return {name: value for name, value in asked.items() if value}
+
+
 def down(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """Delete the stage, if it is really meant."""
     if parsed.confirm != parsed.stage:
@@ -51,7 +85,7 @@ def down(deployment: Deployment, parsed: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    parsed = _parser().parse_args()
+    parsed = parser().parse_args()
     session: Any = boto3.Session()
     deployment = Deployment(session, parsed.stage, say=_say)
     try:
@@ -64,11 +98,14 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.aws.deploy", description="Berth on AWS.")
-    verbs = parser.add_subparsers(required=True)
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    all_of_it = argparse.ArgumentParser(prog="python -m infra.aws.deploy", description="Berth on AWS.")
+    verbs = all_of_it.add_subparsers(required=True)
     deploy = _verb(verbs, "up", up, "deploy or update a stage")
     deploy.add_argument("--alarm-topic", default="", help="ARN of the SNS topic that alarms go to")
+    _relay_options(deploy)
+    deploy.set_defaults(api="", bucket="", min="", max="", type="", sessions="")
     _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
     fleet = _verb(verbs, "hosts", hosts, "deploy or update the fleet of hosts of a stage")
     fleet.add_argument("--bucket", required=True, help="S3 bucket for the agent's bundle")
@@ -76,9 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     fleet.add_argument("--type", default="", help="instance type")
     fleet.add_argument("--min", default="", help="hosts at least")
     fleet.add_argument("--max", default="", help="hosts at most")
+    carriers = _verb(verbs, "relays", relays, "deploy or update the relays of terminals alone")
+    _relay_options(carriers)
+    carriers.add_argument("--api", default="", help="base of the REST API, for a stage that a pipeline deploys")
+    carriers.add_argument("--bucket", default="", help="S3 bucket for the relay's bundle, else the fleet's")
+    carriers.add_argument("--type", default="", help="instance type")
+    carriers.add_argument("--min", default="", help="relays at least")
+    carriers.add_argument("--max", default="", help="relays at most")
+    carriers.add_argument(
+        "--sessions", default="", choices=["yes", "no"], help="Session Manager, where the image has it"
+    )
     destroy = _verb(verbs, "down", down, "delete a stage with all its data")
     destroy.add_argument("--confirm", default="", help="the stage again: all its data is deleted")
-    return parser
+    return all_of_it
 
 
 def _verb(verbs: Any, name: str, work: Callable[..., None], told: str) -> argparse.ArgumentParser:
@@ -86,6 +133,13 @@ def _verb(verbs: Any, name: str, work: Callable[..., None], told: str) -> argpar
     parser.add_argument("--stage", required=True, choices=["dev", "prod"])
     parser.set_defaults(work=work)
     return parser
+
+
+def _relay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--terminals", default="", metavar="NAME", help="domain name of the relays of terminals")
+    parser.add_argument("--certificate", default="", metavar="ARN", help="its certificate, of ACM in the same region")
+    parser.add_argument("--zone", default="", help="Route 53 zone that is to have a record for the name")
+    parser.add_argument("--origins", default="", help="origins of browsers' pages that may come, between spaces")
 
 
 def _say(line: str) -> None:

@@ -15,6 +15,7 @@ from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
 from infra.aws.parameters import StageParameters
 from infra.aws.stack import CloudStack
+from infra.aws.terminals import Terminals, functions_told
 from infra.aws.wheels import locked_wheels, only_from
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -59,6 +60,11 @@ class Deployment:
         return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-hosts")
 
     @property
+    def terminals(self) -> Terminals:
+        relays = CloudStack(self.session.client("cloudformation"), f"{self.prefix}-relays")
+        return Terminals(relays, self.hosts_stack, self.prefix)
+
+    @property
     def watching_stack(self) -> CloudStack:
         return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-observability")
 
@@ -72,13 +78,7 @@ class Deployment:
         self.say("keys of the control plane")
         self.parameters.ensure_keys()
         first = not self.parameters.restore_state(self.state_file)
-        self.say("functions and APIs (chalice deploy)")
-        self._chalice("deploy", only_from(locked_wheels(self.project / "requirements.txt")))
-        self.parameters.keep_state(self.state_file)
-        deployed = Deployed(json.loads(self.state_file.read_text())["resources"])
-        self.say("gateway responses, throttles, queue mappings")
-        self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
-        self._finish().run(deployed, self._network())
+        deployed = self._functions()
         self.say(f"stack {self.watching_stack.name}: alarms, dashboard")
         self.watching_stack.put(WATCHING, {"Prefix": self.prefix, **whom})
         return deployed, first
@@ -90,7 +90,28 @@ class Deployment:
         self.say(f"stack {self.hosts_stack.name}: network, launch template, group")
         self.hosts_stack.put(FLEET, {"Prefix": self.prefix, **bundle.parameters(bucket), **parameters})
         if self.parameters.restore_state(self.state_file):
-            self._finish().run(Deployed(json.loads(self.state_file.read_text())["resources"]), self._network())
+            self._finish().run(self._deployed(), self._network())
+
+    def add_relays(self, bundle: Bundle, wishes: Mapping[str, str]) -> dict[str, str]:
+        """Deploy or update the relays of terminals and tell the functions where they are; the stack's outputs.
+
+        `wishes` are parameters of the template. What is not wished stays; image and bucket are the fleet's, the API's
+        address is known when it was deployed from here.
+        """
+        parameters, told = self.terminals.of_fleet(), self.terminals.url
+        is_ours = self.parameters.restore_state(self.state_file)
+        api = {"ApiUrl": self._deployed().rest_url} if is_ours else {}
+        parameters = {**parameters, **api, **wishes}
+        self.say("key of the relays")
+        self.parameters.put_relay_key()
+        self.say(f"bundle {bundle.key}")
+        bucket = parameters["BundleBucket"]
+        self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)
+        self.say(f"stack {self.terminals.stack.name}: load balancer, launch template, group")
+        outputs = self.terminals.put({**parameters, **bundle.parameters(bucket)})
+        if is_ours and outputs["TerminalUrl"] != told:
+            self._functions()
+        return outputs
 
     def remove_hosts(self) -> None:
         """Delete the fleet without waiting for its containers."""
@@ -105,6 +126,9 @@ class Deployment:
             self.say("functions and APIs (chalice delete)")
             self._chalice("delete")
             self.state_file.unlink(missing_ok=True)
+        if self.terminals.stack.exists():
+            self.say(f"stack {self.terminals.stack.name}")
+            self.terminals.stack.delete()
         if self.hosts_stack.exists():
             self.say(f"stack {self.hosts_stack.name}")
             self.remove_hosts()
@@ -122,6 +146,21 @@ class Deployment:
         command = [sys.executable, "-m", "infra.aws.operator", "--json", "create-user", "--tier", "pro"]
         made = json.loads(self._run(command, environment, PROJECT))
         return str(made["token"])
+
+    def _functions(self) -> Deployed:
+        """Functions and APIs, and all that Chalice cannot say of them."""
+        self.say("functions and APIs (chalice deploy)")
+        with functions_told(self.project / ".chalice" / "config.json", self.stage, self.terminals.url):
+            self._chalice("deploy", only_from(locked_wheels(self.project / "requirements.txt")))
+        self.parameters.keep_state(self.state_file)
+        deployed = self._deployed()
+        self.say("gateway responses, throttles, queue mappings")
+        self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
+        self._finish().run(deployed, self._network())
+        return deployed
+
+    def _deployed(self) -> Deployed:
+        return Deployed(json.loads(self.state_file.read_text())["resources"])
 
     def _network(self) -> Network | None:
         if not self.hosts_stack.exists():

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.contract.signatures import new_private_key, public_key_of
+from chalicelib.contract.terminals import relay_key
+from infra.aws.errors import DeployError
 
 PRIVATE_KEY = "control-private-key"
 PUBLIC_KEY = "control-public-key"
+RELAY_KEY = "relay-key"
 SOCKETS = "sockets-endpoint"
 STATE = "chalice-deployed"
 
@@ -31,6 +34,13 @@ class StageParameters:
         public = public_key_of(private)
         self._put(PUBLIC_KEY, public, "String", overwrite=True)
         return public
+
+    def put_relay_key(self) -> None:
+        """What relays read tickets with, drawn from the control plane's key, or DeployError when there is none."""
+        private = self.get(PRIVATE_KEY)
+        if private is None:
+            raise DeployError("the stage has no keys yet: deploy it first")
+        self._put(RELAY_KEY, relay_key(private), "SecureString", overwrite=True)
 
     def put_sockets_endpoint(self, url: str) -> None:
         """Where functions find `@connections`."""

@@ -65,6 +65,10 @@ class CloudStack:
         """The stack's outputs by name."""
         return {each["OutputKey"]: each["OutputValue"] for each in self._described().get("Outputs", [])}
 
+    def parameters(self) -> dict[str, str]:
+        """The stack's parameters by name."""
+        return {each["ParameterKey"]: each["ParameterValue"] for each in self._described().get("Parameters", [])}
+
     def delete(self) -> None:
         """Delete it and wait; what its template retains stays."""
         self.cloudformation.delete_stack(StackName=self.name)

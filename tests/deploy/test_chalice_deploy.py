@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.signatures import public_key_of
+from infra.aws.bundle import Bundle
 from infra.aws.deployment import Deployment
 from infra.aws.finish import Deployed
 from infra.aws.template import read
@@ -28,6 +29,31 @@ FUNCTIONS = {
     "berth-dev-sweep": "app.sweep",
     "berth-dev-enrol": "app.enrol",
 }
+
+
+def _subnet(addresses: str, zone: str) -> dict[str, Any]:
+    place = {"VpcId": {"Ref": "Network"}, "CidrBlock": addresses, "AvailabilityZone": zone}
+    return {"Type": "AWS::EC2::Subnet", "Properties": place}
+
+
+FLEETS_NETWORK: dict[str, Any] = {
+    "Parameters": {"ImageId": {"Type": "String"}, "BundleBucket": {"Type": "String"}},
+    "Resources": {
+        "Network": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.64.0.0/16"}},
+        "A": _subnet("10.64.0.0/24", "eu-west-1a"),
+        "B": _subnet("10.64.1.0/24", "eu-west-1b"),
+        "Group": {
+            "Type": "AWS::EC2::SecurityGroup",
+            "Properties": {"GroupDescription": "All", "VpcId": {"Ref": "Network"}},
+        },
+    },
+    "Outputs": {
+        "Network": {"Value": {"Ref": "Network"}},
+        **{name: {"Value": {"Fn::Sub": "${A},${B}"}} for name in ("PublicSubnets", "FunctionSubnets")},
+        **{f"{name}SecurityGroup": {"Value": {"Ref": "Group"}} for name in ("Hosts", "Endpoints", "Function")},
+    },
+}
+"""What relays need of a fleet, without route tables: moto cannot delete those."""
 
 
 @dataclass
@@ -221,6 +247,28 @@ def test_deploying_again_from_another_machine_changes_nothing_and_makes_nothing_
     assert (again.rest_url, again.socket_url) == (deployed.rest_url, deployed.socket_url)
 
 
+def test_functions_are_told_where_the_relays_are_and_stay_told(
+    account: Account, deployment: Deployment, deployed: Deployed, project: Project, tmp_path: Path
+) -> None:
+    config = (project.path / ".chalice/config.json").read_bytes()
+    bundles = {"Bucket": "bundles", "CreateBucketConfiguration": {"LocationConstraint": REGION}}
+    account.client("s3").create_bucket(**bundles)
+    image = account.client("ec2").describe_images()["Images"][0]["ImageId"]
+    (tmp_path / "fleet.json").write_text(json.dumps(FLEETS_NETWORK))
+    deployment.hosts_stack.put(tmp_path / "fleet.json", {"ImageId": image, "BundleBucket": "bundles"})
+    certificate = account.client("acm").request_certificate(DomainName="terminals.example.com")["CertificateArn"]
+    wishes = {"DomainName": "terminals.example.com", "CertificateArn": certificate}
+    before = _terminal_url(account)
+
+    deployment.add_relays(Bundle("relay", b"relay"), wishes)
+
+    assert (before, _terminal_url(account)) == (None, "wss://terminals.example.com/ws/terminal")
+    assert deployment.terminals.stack.parameters()["ApiUrl"] == deployed.rest_url
+    deployment.up({})
+    assert _terminal_url(account) == "wss://terminals.example.com/ws/terminal"
+    assert (project.path / ".chalice/config.json").read_bytes() == config
+
+
 def test_destroying_leaves_nothing(account: Account, deployment: Deployment, deployed: Deployed) -> None:
     deployment.down()
 
@@ -237,9 +285,18 @@ def test_destroying_leaves_nothing(account: Account, deployment: Deployment, dep
         "logs": account.client("logs").describe_log_groups()["logGroups"],
         "parameters": account.client("ssm").describe_parameters()["Parameters"],
         "dashboards": account.client("cloudwatch").list_dashboards()["DashboardEntries"],
+        "stacks": account.client("cloudformation").describe_stacks()["Stacks"],
+        "balancers": account.client("elbv2").describe_load_balancers()["LoadBalancers"],
+        "groups": account.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"],
         "alarms": account.client("cloudwatch").describe_alarms()["MetricAlarms"],
     }
     assert {name: each for name, each in left.items() if each} == {}
+
+
+def _terminal_url(account: Account) -> str | None:
+    found = account.client("lambda").get_function_configuration(FunctionName="berth-dev")
+    url: str | None = found["Environment"]["Variables"].get("BERTH_TERMINAL_URL")
+    return url
 
 
 def _identities(account: Account) -> dict[str, Any]:
