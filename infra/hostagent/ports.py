@@ -188,6 +188,39 @@ Take = Callable[[int, bytes], None]
 """Told of every piece that a command prints: on which of the two, and what."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a running container holds now, and what it has used since its start; bytes where nothing else is said."""
+
+    at: float
+    """Seconds, by a clock that only goes forward."""
+    cpu_seconds: float
+    """Of all cores together."""
+    memory: int
+    """Without the files that the kernel keeps in memory only as long as nobody needs it."""
+    disk_read: int
+    disk_write: int
+    net_rx: int
+    net_tx: int
+
+
+class Meter(Protocol):
+    """Measures one container, however often it is started again. For one thread at a time."""
+
+    def read(self) -> Counters | None:
+        """What it uses; None when it does not run or cannot be measured from here. EngineDown.
+
+        Asks the engine when there is no process yet that is known for the container's, and else nobody.
+        """
+
+
+class Meters(Protocol):
+    """Whatever measures containers."""
+
+    def of(self, engine_id: str) -> Meter:
+        """The meter of a container; never waits."""
+
+
 class Engine(Protocol):
     """A container engine. Every call has a deadline and may raise EngineDown."""
 

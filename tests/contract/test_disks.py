@@ -9,12 +9,22 @@ from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 
 
+def engine_with_one() -> FakeEngine:
+    """A container, on an engine without a disk."""
+    engine = FakeEngine(present={a_spec().image})
+    engine.create(profile_of(a_spec(), "host", "network", 2))
+    return engine
+
+
+ENGINE_ID = next(iter(engine_with_one().rows))
+
+
 @pytest.fixture(params=["memory", "unenforced", "storage option"])
 def disk(request: pytest.FixtureRequest) -> Disk:
     ways = {
         "memory": MemoryDisk(),
         "unenforced": Unenforced(),
-        "storage option": StorageOption(FakeEngine(present={a_spec().image})),
+        "storage option": StorageOption(engine_with_one()),
     }
     return ways[request.param]
 
@@ -44,3 +54,9 @@ def test_it_lets_through_what_goes_wrong_at_a_start(disk: Disk) -> None:
 
 def test_a_disk_says_whether_it_holds(disk: Disk) -> None:
     assert disk.enforced is not isinstance(disk, Unenforced)
+
+
+def test_a_gauge_that_cannot_tell_says_so(disk: Disk) -> None:
+    gauge = disk.gauge(ENGINE_ID)
+
+    assert gauge() == gauge() == (0 if isinstance(disk, MemoryDisk) else None)

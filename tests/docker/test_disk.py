@@ -19,7 +19,7 @@ from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import EngineRefused
 from infra.hostagent.profile import profile_of
 from infra.hostagent.quotas import btrfs
-from infra.hostagent.quotas.disk import StorageOption, Subvolumes, Unenforced, disk_of
+from infra.hostagent.quotas.disk import MEGABYTE, StorageOption, Subvolumes, Unenforced, disk_of
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on
@@ -110,6 +110,33 @@ def test_volumes_of_the_image_are_counted_with_the_rest(limiting: RunningAgent, 
 
     assert written(limiting, spec, "/kept/filled") <= GRANTED_MB - 12
     assert "quota" in limiting.inside(spec.container_id, "dd if=/dev/zero of=/more bs=1M count=2 2>&1")
+    gone(limiting, spec)
+
+
+@pytest.mark.parametrize("volumes", [False, True])
+def test_what_is_written_is_gauged_with_volumes_and_after_a_start(
+    limiting: RunningAgent, engine: Engine, keeping: str, volumes: bool
+) -> None:
+    spec = running(limiting, keeping if volumes else TINY)
+    docker = DockerEngine(engine.url)
+    disk = disk_of(docker, docker.facts(), Path(engine.root))
+    [container] = limiting.containers(spec.container_id)
+    gauge = disk.gauge(str(container.id))
+    folders = ["/", "/kept"] if volumes else ["/"]
+
+    def gauged() -> int:
+        limiting.inside(spec.container_id, "sync")
+        return int(gauge() or 0) // MEGABYTE
+
+    for number, folder in enumerate(folders, 1):
+        limiting.inside(spec.container_id, f"dd if=/dev/urandom of={folder}/written bs={MEGABYTE} count=5")
+        assert 5 * number <= gauged() <= 5 * number + SLACK_MB
+
+    limiting.power(spec, "restart")
+    limiting.until(spec.container_id, "started")
+    assert gauged() >= 5 * len(folders)
+    limiting.inside(spec.container_id, "rm /written")
+    assert gauged() < 5 * len(folders)
     gone(limiting, spec)
 
 

@@ -95,6 +95,11 @@ def group_of(subvolume: int) -> int:
     return _GROUP_LEVEL | subvolume
 
 
+def held(folder: Path, subvolume: int, *, together: bool, sysfs: Path = SYSFS) -> Path:
+    """The file in which the kernel says how many bytes a subvolume holds, or all of the group over its own."""
+    return _listing(folder, sysfs) / f"{int(together)}_{subvolume}" / "referenced"
+
+
 def have_group(folder: Path, group: int) -> None:
     """Make a quota group; nothing when it is there."""
     try:

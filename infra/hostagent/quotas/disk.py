@@ -4,7 +4,8 @@ Two ways to enforce, one port. Where a host has neither, its disk says so; nothi
 """
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,10 @@ START_ROOM_MB = 4
 """More than was granted, while the engine makes its own folders in the container's layer: a full one starts, too."""
 
 
+Gauge = Callable[[], int | None]
+"""Bytes that a container has written and not removed; None where that cannot be told. Asks the kernel alone."""
+
+
 class Disk(Protocol):
     """Limits what a container writes: its own layer, and the volumes that its image asks for, together."""
 
@@ -34,6 +39,9 @@ class Disk(Protocol):
 
     def limited(self, engine_id: str, disk_mb: int) -> AbstractContextManager[None]:
         """The limit is in force; the container is started in here. NotThere, EngineRefused, EngineDown."""
+
+    def gauge(self, engine_id: str) -> Gauge:
+        """How full the container's disk is, from now on. NotThere, EngineRefused, EngineDown."""
 
     def sweep(self) -> None:
         """Take away what containers that are gone have left of their limits."""
@@ -50,8 +58,14 @@ class Unenforced:
     def limited(self, engine_id: str, disk_mb: int) -> AbstractContextManager[None]:  # noqa: ARG002
         return nullcontext()
 
+    def gauge(self, engine_id: str) -> Gauge:  # noqa: ARG002 - to count all files would take too long
+        return lambda: None
+
     def sweep(self) -> None:
         return
+
+
+Statvfs = Callable[[Path], os.statvfs_result]
 
 
 class StorageOption:
@@ -59,8 +73,10 @@ class StorageOption:
 
     enforced = True
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, root: Path = Path("/"), statvfs: Statvfs = os.statvfs) -> None:
         self._engine = engine
+        self._root = root
+        self._statvfs = statvfs
 
     def told(self, profile: Profile, disk_mb: int) -> Profile:
         """Each volume that the image asks for has a limit of its own, so all share evenly in what is granted."""
@@ -73,6 +89,19 @@ class StorageOption:
 
     def limited(self, engine_id: str, disk_mb: int) -> AbstractContextManager[None]:  # noqa: ARG002 - the engine knows
         return nullcontext()
+
+    def gauge(self, engine_id: str) -> Gauge:
+        """By what xfs says of a folder that has a limit: the limit is its size there."""
+        written = self._engine.writable(engine_id)
+        folders = [self._root / each.lstrip("/") for each in (written.layer, *written.volumes)]
+
+        def used() -> int | None:
+            try:
+                return _sum([_used(folder, self._statvfs) for folder in folders])
+            except OSError:
+                return None
+
+        return used
 
     def sweep(self) -> None:
         return
@@ -104,6 +133,22 @@ class Subvolumes:
         with _refusing():
             _limit(ours, disk_mb * MEGABYTE)
 
+    def gauge(self, engine_id: str) -> Gauge:
+        """By what the kernel counts for the limit."""
+        written = self._engine.writable(engine_id)
+        folders = [self._seen(each) for each in (written.layer, *written.volumes)]
+        with _refusing():
+            ours = [folder for folder in folders if subvolumes.is_one(folder)]
+            held = subvolumes.held(ours) if ours else None
+
+        def used() -> int | None:
+            try:
+                return int(held.read_text()) if held else None
+            except OSError:
+                return None
+
+        return used
+
     def sweep(self) -> None:
         """What the kernel counts is looked at, too: while it has lost count, no limit of this host holds."""
         try:
@@ -121,7 +166,7 @@ class Subvolumes:
 def disk_of(engine: Engine, facts: EngineFacts, root: Path) -> Disk:
     """The way that this host has; `root` is where the engine's file system is for us."""
     if facts.storage == ("overlay2", "xfs") and engine.takes_sizes():
-        return StorageOption(engine)
+        return StorageOption(engine, root)
     if facts.storage == ("overlay2", "btrfs") and _counted(root / facts.data_root.lstrip("/")):
         return Subvolumes(engine, root, facts.data_root)
     return Unenforced()
@@ -134,6 +179,18 @@ def _counted(data_root: Path) -> bool:
     except OSError as error:
         log.warning("no quotas on this btrfs", extra={"reason": str(error)})
         return False
+
+
+def _used(folder: Path, statvfs: Statvfs) -> int | None:
+    """None where the folder has no limit, and the size of its file system instead."""
+    found, around = statvfs(folder), statvfs(folder.parents[1])
+    limited = found.f_blocks < around.f_blocks
+    return (found.f_blocks - found.f_bfree) * found.f_frsize if limited else None
+
+
+def _sum(sizes: list[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
 def _sized_volume(target: str, size: str) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def limit(subvolumes: list[Path], size: int) -> None:
     btrfs.limit(first, size, btrfs.group_of(btrfs.subvolume_id(first)) if others else 0)
 
 
+def held(subvolumes: list[Path]) -> Path:
+    """The file in which the kernel says how many bytes these hold together; it writes there now and then."""
+    first, *others = subvolumes
+    return btrfs.held(first, btrfs.subvolume_id(first), together=bool(others))
+
+
 def sweep(data_root: Path) -> None:
     """Remove what a cut-off run has left of a container that is gone, and groups without a subvolume.
 

@@ -1,12 +1,13 @@
 """Which way a host has to limit disks, and what the engine is told where that is its own."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from infra.hostagent.ports import EngineFacts
+from infra.hostagent.ports import EngineFacts, NotThere
 from infra.hostagent.profile import Bound, profile_of
-from infra.hostagent.quotas.disk import Disk, StorageOption, Unenforced, disk_of
+from infra.hostagent.quotas.disk import Disk, Statvfs, StorageOption, Unenforced, disk_of
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -75,3 +76,51 @@ def test_where_nothing_is_enforced_nothing_is_told() -> None:
     profile = profile_of(a_spec(), "host", "network", 2)
 
     assert Unenforced().told(profile, 10) == profile
+
+
+def statvfs_of(sizes: dict[str, tuple[int, int]]) -> Statvfs:
+    """By the ends of paths: blocks of 4 KiB in all, and free."""
+
+    def statvfs(folder: Path) -> os.statvfs_result:
+        found = [each for end, each in sizes.items() if str(folder).endswith(end)]
+        if not found:
+            raise FileNotFoundError(folder)
+        blocks, free = found[0]
+        return os.statvfs_result((4096, 4096, blocks, free, free, 0, 0, 0, 0, 255))
+
+    return statvfs
+
+
+@pytest.mark.parametrize(
+    ("layer", "volume", "used"),
+    [
+        ((1000, 900), (1000, 990), 110 * 4096),
+        ((1000, 0), (1000, 1000), 1000 * 4096),
+        ((1000, 900), (9000, 100), None),
+        ((9000, 100), (9000, 100), None),
+    ],
+)
+def test_a_folder_with_a_limit_of_its_own_says_how_full_it_is(
+    layer: tuple[int, int], volume: tuple[int, int], used: int | None
+) -> None:
+    """As xfs says it: without a limit a folder is as large as the file system."""
+    engine = FakeEngine(present={"debian:bookworm"}, volumes={"debian:bookworm": ("/data",)})
+    engine_id = engine.create(profile_of(a_spec(), "host", "network", 2))
+    sizes = {engine_id: layer, "_data": volume, "/data": (9000, 100), "/volumes": (9000, 100)}
+
+    gauge = StorageOption(engine, Path("/engine"), statvfs_of(sizes)).gauge(engine_id)
+
+    assert gauge() == used
+    assert engine.calls.count("writable") == 1
+
+
+def test_a_folder_that_is_gone_says_nothing() -> None:
+    engine = FakeEngine(present={"debian:bookworm"})
+    engine_id = engine.create(profile_of(a_spec(), "host", "network", 2))
+
+    assert StorageOption(engine, ROOT, statvfs_of({})).gauge(engine_id)() is None
+
+
+def test_who_is_not_there_has_no_gauge() -> None:
+    with pytest.raises(NotThere):
+        StorageOption(FakeEngine()).gauge("nobody")

@@ -1,0 +1,1 @@
+"""What containers use, by the kernel's own counters."""

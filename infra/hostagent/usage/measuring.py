@@ -1,0 +1,107 @@
+"""What a container uses beside what it may use: its id and generation come in, numbers for people go out."""
+
+from dataclasses import dataclass
+
+from infra.hostagent.journal.intents import Step
+from infra.hostagent.journal.journal import Journal
+from infra.hostagent.ports import Counters, EngineRefused, Meter, Meters, NotThere
+from infra.hostagent.quotas.disk import MEGABYTE, Disk, Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container uses, in bytes, but for the first; what is read, written, received and sent since its start."""
+
+    cpu_percent: float
+    """Since the reading before; 100 is one core."""
+    memory: int
+    memory_limit: int
+    disk_read: int
+    disk_write: int
+    disk_usage: int | None
+    """None where the host cannot tell."""
+    disk_limit: int
+    net_rx: int
+    net_tx: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What measures the containers of a host."""
+
+    journal: Journal
+    meters: Meters
+    disk: Disk
+
+    def of(self, container_id: str, generation: int) -> "Measured":
+        """One container, to be measured now and then; never waits."""
+        return Measured(self, container_id, generation)
+
+
+@dataclass(slots=True)
+class Measured:
+    """One container. For one thread at a time."""
+
+    by: Measuring
+    container_id: str
+    generation: int
+    _instruments: "_Instruments | None" = None
+
+    def read(self) -> Usage | None:
+        """None while it does not run, or cannot be measured. EngineDown."""
+        intent = self.by.journal.get(self.container_id)
+        if intent is None or (intent.generation, intent.step) != (self.generation, Step.READY):
+            return None
+        if intent.engine_id is None or intent.spec is None:
+            return None
+        if self._instruments is None or self._instruments.engine_id != intent.engine_id:
+            self._instruments = _Instruments(intent.engine_id, self.by.meters.of(intent.engine_id))
+        counters, percent = self._instruments.read()
+        if counters is None:
+            return None
+        granted = intent.spec.resources
+        return Usage(
+            cpu_percent=percent,
+            memory=counters.memory,
+            memory_limit=granted.memory_mb * MEGABYTE,
+            disk_read=counters.disk_read,
+            disk_write=counters.disk_write,
+            disk_usage=self._instruments.written(self.by.disk),
+            disk_limit=granted.disk_mb * MEGABYTE,
+            net_rx=counters.net_rx,
+            net_tx=counters.net_tx,
+        )
+
+
+@dataclass(slots=True)
+class _Instruments:
+    """Those of one engine container, and what they showed last."""
+
+    engine_id: str
+    meter: Meter
+    last: Counters | None = None
+    gauge: Gauge | None = None
+
+    def read(self) -> tuple[Counters | None, float]:
+        before, self.last = self.last, self.meter.read()
+        return self.last, _percent(before, self.last)
+
+    def written(self, disk: Disk) -> int | None:
+        """The engine is asked once where that is."""
+        if self.gauge is None:
+            try:
+                self.gauge = disk.gauge(self.engine_id)
+            except (NotThere, EngineRefused):
+                self.gauge = _untold
+        return self.gauge()
+
+
+def _untold() -> None:
+    return None
+
+
+def _percent(before: Counters | None, now: Counters | None) -> float:
+    """0 at first, and when it has been started again meanwhile."""
+    if before is None or now is None or now.at <= before.at:
+        return 0.0
+    return round(max(now.cpu_seconds - before.cpu_seconds, 0.0) / (now.at - before.at) * 100, 2)
