@@ -13,7 +13,7 @@ from infra.local.engines import engines_at
 from infra.local.errors import CloudError
 from infra.local.running import forget_environment, write_environment
 from infra.localstack.application import Application, deploy
-from infra.localstack.gateway import open_gateway
+from infra.localstack.gateway import open_gateway, terminal_url
 from infra.localstack.host import open_host, operator
 from infra.localstack.server import running_localstack
 
@@ -45,7 +45,7 @@ def up(data: Path, port: int) -> None:
         engines_at(data, 1, CACHE, say) as [engine],
         running_localstack(data / "localstack", ENVIRONMENT, say) as localstack,
     ):
-        application = deploy(localstack, data / "project", say)
+        application = deploy(localstack, data / "project", say, terminal_url(found))
         write_environment(data, application.environment)
         try:
             asyncio.run(_serve(application, engine, data, found))

@@ -13,8 +13,11 @@ from types import SimpleNamespace
 
 from infra.aws.deployment import PROJECT, Deployment
 from infra.aws.finish import STAGE as API_STAGE
+from infra.aws.parameters import RELAY_KEY
+from infra.aws.terminals import functions_told
 from infra.ground.packages import Say
 from infra.localstack.server import REGION, Localstack
+from infra.relay.api import Keys
 
 STAGE = "dev"
 DEPLOYED = ("app.py", "requirements.txt", "chalicelib", ".chalice")
@@ -37,18 +40,28 @@ class Application:
         """Base of the REST API, at LocalStack's own gateway."""
         return f"{self.localstack.endpoint}/_aws/execute-api/{self.rest_api}/{API_STAGE}"
 
+    def relay_keys(self) -> Keys:
+        """What a relay reads its tickets with."""
+        parameters = self.deployment.parameters
+        parameters.put_relay_key()
+        return Keys(parameters.ensure_keys(), str(parameters.get(RELAY_KEY)))
+
     @property
     def environment(self) -> dict[str, str]:
         """What an operator's command needs to reach it."""
         return {**self.localstack.environment, "BERTH_PREFIX": self.prefix}
 
 
-def deploy(localstack: Localstack, folder: Path, say: Say) -> Application:
-    """Stack, keys, functions and APIs on this LocalStack; Chalice works in a copy of the project in this folder."""
+def deploy(localstack: Localstack, folder: Path, say: Say, terminal_url: str = "") -> Application:
+    """Stack, keys, functions and APIs on this LocalStack; Chalice works in a copy of the project in this folder.
+
+    With `terminal_url` functions send terminals' clients there.
+    """
     project = _copied(folder)
     session = SimpleNamespace(client=localstack.client, region_name=REGION)
     deployment = Deployment(session, STAGE, project.resolve(), say=say)
-    with _environment(localstack.environment):
+    config = project / ".chalice/config.json"
+    with _environment(localstack.environment), functions_told(config, STAGE, terminal_url):
         deployed, _first = deployment.up({})
     deployment.parameters.put_sockets_endpoint(f"{localstack.endpoint}/{API_STAGE}")
     return Application(localstack, deployment, str(deployed.one("rest_api")["rest_api_id"]))

@@ -1,6 +1,7 @@
 """The door to Berth on LocalStack: REST goes on to LocalStack's API, sockets are ours and call its Lambdas.
 
-LocalStack's package has no WebSocket APIs: upgrades, frames and `@connections` are those of the local cloud.
+LocalStack's package has no WebSocket APIs: upgrades, frames and `@connections` are those of the local cloud. The
+relay of terminals is on the same port.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from infra.local.functions import Outcome
 from infra.local.management import Management
 from infra.local.sockets import FRAME_LIMIT, MESSAGE_LIMIT, SocketGateway, SocketLimits, stage_paths
 from infra.localstack.application import Application
+from infra.relay.app import PATH, Relay, RelaySettings
 
 HANDLERS = {"sockets": ["$connect", "$default", "$disconnect"]}
 HOP = {"connection", "content-length", "transfer-encoding", "host", "date", "server"}
@@ -51,10 +53,11 @@ async def open_gateway(application: Application, port: int) -> AsyncIterator[str
     """Its base URL, as long as the block runs; functions are told where `@connections` is."""
     sockets = SocketGateway(cast(Any, Lambdas(application)), STAGE, SocketLimits())
     sockets.learn(HANDLERS)
+    relay = Relay(RelaySettings(application.url, await asyncio.to_thread(application.relay_keys)))
     url = f"http://{ADDRESS}:{port}/{STAGE}"
     await asyncio.to_thread(application.deployment.parameters.put_sockets_endpoint, url)
     async with httpx.AsyncClient(trust_env=False, timeout=40) as client:
-        served = uvicorn.Server(_config(_starlette(application, sockets, client), port))
+        served = uvicorn.Server(_config(_starlette(application, sockets, relay, client), port))
         task = asyncio.create_task(served._serve())
         try:
             while not served.started and not task.done():
@@ -68,7 +71,12 @@ async def open_gateway(application: Application, port: int) -> AsyncIterator[str
                 await task
 
 
-def _starlette(application: Application, sockets: SocketGateway, client: httpx.AsyncClient) -> Starlette:
+def terminal_url(port: int) -> str:
+    """Where the gateway of this port has its relay."""
+    return f"ws://{ADDRESS}:{port}{PATH}"
+
+
+def _starlette(application: Application, sockets: SocketGateway, relay: Relay, client: httpx.AsyncClient) -> Starlette:
     management = Management(sockets)
 
     async def on(request: Request) -> Response:
@@ -85,6 +93,7 @@ def _starlette(application: Application, sockets: SocketGateway, client: httpx.A
     return Starlette(
         routes=[
             *(WebSocketRoute(path, sockets.handle) for path in stage_paths(STAGE, SOCKET_PATHS)),
+            *relay.routes(),
             Route(connections, management.handle, methods=["GET", "POST", "DELETE"]),
             Route("/{path:path}", on, methods=["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"]),
         ]

@@ -16,7 +16,7 @@ from infra.local.background import in_thread
 from infra.local.cloud import free_port
 from infra.local.hosts import LocalHost
 from infra.localstack.application import Application, deploy
-from infra.localstack.gateway import open_gateway
+from infra.localstack.gateway import open_gateway, terminal_url
 from infra.localstack.host import open_host, operator
 from infra.localstack.server import Localstack
 from tests.engines import DATA, say
@@ -25,13 +25,18 @@ PATIENCE_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def application(localstack: Localstack) -> Application:
-    return deploy(localstack, DATA / "localstack-project", say)
+def port() -> int:
+    return free_port(0, "--port")
 
 
 @pytest.fixture(scope="module")
-def url(application: Application) -> Iterator[str]:
-    with in_thread(lambda: open_gateway(application, free_port(0, "--port"))) as running:
+def application(localstack: Localstack, port: int) -> Application:
+    return deploy(localstack, DATA / "localstack-project", say, terminal_url(port))
+
+
+@pytest.fixture(scope="module")
+def url(application: Application, port: int) -> Iterator[str]:
+    with in_thread(lambda: open_gateway(application, port)) as running:
         yield running
 
 
@@ -107,7 +112,9 @@ def test_who_has_no_token_is_refused_by_the_function(application: Application) -
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
 
 
-def test_frames_of_a_life_come_over_our_gateway(application: Application, host: LocalHost, url: str) -> None:
+def test_frames_of_a_life_and_its_terminal_come_over_our_gateway(
+    application: Application, host: LocalHost, url: str
+) -> None:
     headers = {"Authorization": f"Bearer {operator(application, 'create-user', '--tier', 'pro')['token']}"}
     socket_url = url.replace("http", "ws", 1)
     with (
@@ -117,15 +124,31 @@ def test_frames_of_a_life_come_over_our_gateway(application: Application, host: 
         assert _frame(socket)["type"] == "list"
         created = api.post("/containers", json={"image": "debian:bookworm", "memory_mb": 256, "role": "barebone"})
         assert created.status_code == 202, created.text
+        path = f"/containers/{created.json()['id']}"
         heard = [_frame(socket)]
         while heard[-1]["type"] != "updated":
             heard.append(_frame(socket))
-        assert api.delete(f"/containers/{created.json()['id']}").status_code == 200
+        ticket = api.post(f"{path}/terminal", json={}).json()
+        by_token = f"{terminal_url(int(url.rpartition(':')[2].partition('/')[0]))}/{created.json()['id']}"
+        shown = [_typed(ticket["url"]), _typed(by_token, headers)]
+        assert api.delete(path).status_code == 200
         gone = _frame(socket)
 
+    assert ["there-42" in each for each in shown] == [True, True], shown
     assert heard[-1]["container"]["status"] == "running"
     assert [each["seq"] for each in [*heard, gone]] == list(range(1, len(heard) + 2))
     assert gone["type"] == "deleted"
+
+
+def _typed(url: str, headers: dict[str, str] | None = None) -> str:
+    """What a terminal there shows of a sum."""
+    shown = ""
+    with connect(url, additional_headers=headers, proxy=None, open_timeout=60) as socket:
+        socket.send(json.dumps({"type": "input", "data": "echo there-$((6 * 7))\r"}))
+        while "there-42" not in shown:
+            frame = _frame(socket)
+            shown += frame["data"] if frame["type"] == "output" else ""
+    return shown
 
 
 def _frame(socket: ClientConnection) -> dict[str, Any]:
