@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.aws.bundle import Bundle
+from infra.aws.configuration import functions_told
 from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
 from infra.aws.parameters import StageParameters
 from infra.aws.stack import CloudStack
-from infra.aws.terminals import Terminals, functions_told
+from infra.aws.terminals import Terminals
 from infra.aws.wheels import locked_wheels, only_from
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -150,13 +151,14 @@ class Deployment:
     def _functions(self) -> Deployed:
         """Functions and APIs, and all that Chalice cannot say of them."""
         self.say("functions and APIs (chalice deploy)")
-        with functions_told(self.project / ".chalice" / "config.json", self.stage, self.terminals.url):
+        config, network = self.project / ".chalice" / "config.json", self._network()
+        with functions_told(config, self.stage, self.terminals.url, network):
             self._chalice("deploy", only_from(locked_wheels(self.project / "requirements.txt")))
         self.parameters.keep_state(self.state_file)
         deployed = self._deployed()
         self.say("gateway responses, throttles, queue mappings")
         self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
-        self._finish().run(deployed, self._network())
+        self._finish().run(deployed, network)
         return deployed
 
     def _deployed(self) -> Deployed:

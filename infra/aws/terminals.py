@@ -1,8 +1,6 @@
-"""A stage's terminals: the fleet's network and a deployer's wishes come in, relays run and functions know where."""
+"""A stage's terminals: the fleet's network and a deployer's wishes come in, relays run and their address goes out."""
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +8,6 @@ from infra.aws.errors import DeployError
 from infra.aws.stack import CloudStack
 
 TEMPLATE = Path(__file__).with_name("relays") / "relays.json"
-VARIABLE = "BERTH_TERMINAL_URL"
 
 _OF_FLEET = {
     "Network": "Network",
@@ -48,19 +45,3 @@ class Terminals:
     def put(self, parameters: Mapping[str, str]) -> dict[str, str]:
         """Create or update the relays; the stack's outputs."""
         return self.stack.put(TEMPLATE, {"Prefix": self.prefix, **parameters})
-
-
-@contextmanager
-def functions_told(config: Path, stage: str, url: str) -> Iterator[None]:
-    """Chalice's configuration says where the relays are, inside; with no url it is left as it is."""
-    before = config.read_text()
-    if not url:
-        yield
-        return
-    changed = json.loads(before)
-    changed["stages"][stage].setdefault("environment_variables", {})[VARIABLE] = url
-    config.write_text(json.dumps(changed, indent=2))
-    try:
-        yield
-    finally:
-        config.write_text(before)

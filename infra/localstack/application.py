@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from infra.aws.configuration import functions_told
 from infra.aws.deployment import PROJECT, Deployment
 from infra.aws.finish import STAGE as API_STAGE
 from infra.aws.parameters import RELAY_KEY
-from infra.aws.terminals import functions_told
 from infra.ground.packages import Say
 from infra.localstack.server import REGION, Localstack
 from infra.relay.api import Keys

@@ -269,6 +269,25 @@ def test_functions_are_told_where_the_relays_are_and_stay_told(
     assert (project.path / ".chalice/config.json").read_bytes() == config
 
 
+def test_a_deployment_leaves_functions_that_call_agents_in_the_hosts_network(
+    account: Account, deployment: Deployment, deployed: Deployed
+) -> None:
+    class ChaliceAlone(Deployment):
+        """Nothing joins the network afterwards."""
+
+        def _finish(self) -> Any:
+            return SimpleNamespace(run=lambda *_: None)
+
+    subnets = deployment.hosts_stack.outputs()["FunctionSubnets"].split(",")
+
+    ChaliceAlone(deployment.session, "dev", deployment.project, deployment.chalice).up({})
+
+    functions = account.client("lambda").list_functions()["Functions"]
+    places = {each["FunctionName"]: each.get("VpcConfig", {}).get("SubnetIds") for each in functions}
+    assert {name for name, place in places.items() if place} == {"berth-dev", "berth-dev-provision"}
+    assert set(places["berth-dev"]) == set(places["berth-dev-provision"]) == set(subnets)
+
+
 def test_destroying_leaves_nothing(account: Account, deployment: Deployment, deployed: Deployed) -> None:
     deployment.down()
 

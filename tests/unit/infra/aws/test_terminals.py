@@ -1,9 +1,7 @@
-"""Relays as `infra.aws.deploy` has them: what is asked for, when, and how Chalice learns of it."""
+"""Relays as `infra.aws.deploy` has them: what is asked for, and when."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,46 +9,9 @@ import pytest
 
 from infra.aws.bundle import Bundle
 from infra.aws.deploy import parser, relay_wishes, relays, up_with_relays
-from infra.aws.terminals import functions_told
 
 URL = "wss://terminals.example.com/ws/terminal"
-CONFIG = {"stages": {"dev": {"environment_variables": {"BERTH_STAGE": "dev"}}, "prod": {}}}
 BUNDLE = Bundle("relay", b"relay")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(CONFIG))
-    return path
-
-
-def variables(config: Path, stage: str) -> Any:
-    return json.loads(config.read_text())["stages"][stage].get("environment_variables")
-
-
-def test_chalice_is_told_beside_all_else_of_the_stage_and_of_no_other(config: Path) -> None:
-    with functions_told(config, "dev", URL):
-        assert variables(config, "dev") == {"BERTH_STAGE": "dev", "BERTH_TERMINAL_URL": URL}
-        assert variables(config, "prod") is None
-    with functions_told(config, "prod", URL):
-        assert variables(config, "prod") == {"BERTH_TERMINAL_URL": URL}
-
-    assert json.loads(config.read_text()) == CONFIG
-
-
-def test_the_configuration_is_as_it_was_when_chalice_fails(config: Path) -> None:
-    with pytest.raises(RuntimeError), functions_told(config, "dev", URL):
-        raise RuntimeError
-
-    assert json.loads(config.read_text()) == CONFIG
-
-
-def test_what_a_deployer_has_written_stays_where_no_relays_are_ours(config: Path) -> None:
-    config.write_text('{"stages": {"dev": {"environment_variables": {"BERTH_TERMINAL_URL": "wss://own.example"}}}}')
-
-    with functions_told(config, "dev", ""):
-        assert variables(config, "dev") == {"BERTH_TERMINAL_URL": "wss://own.example"}
 
 
 @dataclass
