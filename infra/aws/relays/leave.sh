@@ -6,9 +6,8 @@ METADATA=http://169.254.169.254/latest
 
 wanted() {
     local token
-    token=$(curl -fs --max-time 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/api/token") || return 0
-    curl -fs --max-time 2 -H "X-aws-ec2-metadata-token: $token" "$METADATA/meta-data/autoscaling/target-lifecycle-state" \
-        || return 0
+    token=$(curl -fs --max-time 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$METADATA/api/token") || return
+    curl -fs --max-time 2 -H "X-aws-ec2-metadata-token: $token" "$METADATA/meta-data/autoscaling/target-lifecycle-state"
 }
 
 until [ "$(wanted)" = Terminated ]; do
