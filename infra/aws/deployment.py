@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.aws.bundle import Bundle
-from infra.aws.configuration import functions_told
+from infra.aws.configuration import TERMINAL_URL, functions_told
 from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
 from infra.aws.parameters import StageParameters
@@ -99,7 +99,7 @@ class Deployment:
         `wishes` are parameters of the template. What is not wished stays; image and bucket are the fleet's, the API's
         address is known when it was deployed from here.
         """
-        parameters, told = self.terminals.of_fleet(), self.terminals.url
+        parameters = self.terminals.of_fleet()
         is_ours = self.parameters.restore_state(self.state_file)
         api = {"ApiUrl": self._deployed().rest_url} if is_ours else {}
         parameters = {**parameters, **api, **wishes}
@@ -110,7 +110,7 @@ class Deployment:
         self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)
         self.say(f"stack {self.terminals.stack.name}: load balancer, launch template, group")
         outputs = self.terminals.put({**parameters, **bundle.parameters(bucket)})
-        if is_ours and outputs["TerminalUrl"] != told:
+        if is_ours and outputs["TerminalUrl"] != self._told():
             self._functions()
         return outputs
 
@@ -160,6 +160,12 @@ class Deployment:
         self.parameters.put_sockets_endpoint(deployed.socket_url.replace("wss://", "https://", 1))
         self._finish().run(deployed, network)
         return deployed
+
+    def _told(self) -> str | None:
+        """Where the API's function has been told that relays are."""
+        found = self.session.client("lambda").get_function_configuration(FunctionName=self.prefix)
+        url: str | None = found.get("Environment", {}).get("Variables", {}).get(TERMINAL_URL)
+        return url
 
     def _deployed(self) -> Deployed:
         return Deployed(json.loads(self.state_file.read_text())["resources"])

@@ -15,8 +15,10 @@ from infra.aws.bundle import Bundle
 from infra.aws.deployment import Deployment
 from infra.aws.finish import Deployed
 from infra.aws.template import read
+from infra.aws.terminals import TEMPLATE
 from tests.aws import REGION, ROOT, Aws, moto_server
 from tests.deploy.project import Project
+from tests.deploy.templates import template_defaults
 
 ON_MOTO = (sys.executable, str(ROOT / "tests/deploy/chalice_on_moto.py"))
 FUNCTIONS = {
@@ -257,7 +259,7 @@ def test_functions_are_told_where_the_relays_are_and_stay_told(
     (tmp_path / "fleet.json").write_text(json.dumps(FLEETS_NETWORK))
     deployment.hosts_stack.put(tmp_path / "fleet.json", {"ImageId": image, "BundleBucket": "bundles"})
     certificate = account.client("acm").request_certificate(DomainName="terminals.example.com")["CertificateArn"]
-    wishes = {"DomainName": "terminals.example.com", "CertificateArn": certificate}
+    wishes = template_defaults(TEMPLATE) | {"DomainName": "terminals.example.com", "CertificateArn": certificate}
     before = _terminal_url(account)
 
     deployment.add_relays(Bundle("relay", b"relay"), wishes)
@@ -265,6 +267,10 @@ def test_functions_are_told_where_the_relays_are_and_stay_told(
     assert (before, _terminal_url(account)) == (None, "wss://terminals.example.com/ws/terminal")
     assert deployment.terminals.stack.parameters()["ApiUrl"] == deployed.rest_url
     deployment.up({})
+    assert _terminal_url(account) == "wss://terminals.example.com/ws/terminal"
+    # as after a deployment that ended before the functions were told
+    account.client("lambda").update_function_configuration(FunctionName="berth-dev", Environment={"Variables": {}})
+    deployment.add_relays(Bundle("relay", b"relay"), {})
     assert _terminal_url(account) == "wss://terminals.example.com/ws/terminal"
     assert (project.path / ".chalice/config.json").read_bytes() == config
 

@@ -24,7 +24,7 @@ from infra.aws.hosts.lifecycle import Lifecycle
 from infra.hostagent.keys import host_key
 from tests.aws import REGION, ROOT, Aws, moto_server
 from tests.deploy.audit import lint_findings, security_findings
-from tests.deploy.subnets import way_out
+from tests.deploy.templates import way_out
 from tests.fakes.world import World
 
 HOSTS = ROOT / "infra/aws/hosts"

@@ -34,7 +34,7 @@ from infra.relay.app import PATH, Relay, RelaySettings
 from infra.relay.line import PING_SECONDS
 from tests.aws import REGION, ROOT, Aws, moto_server
 from tests.deploy.audit import lint_findings, security_findings
-from tests.deploy.subnets import way_out
+from tests.deploy.templates import template_defaults, way_out
 
 RELAYS = ROOT / "infra/aws/relays"
 KEY = new_private_key()
@@ -83,9 +83,9 @@ def certificate(aws: Aws) -> str:
 
 @pytest.fixture(scope="module")
 def relays(deployment: Deployment, fleet: dict[str, str], certificate: str) -> dict[str, str]:
-    """Every parameter is given: moto's CloudFormation remembers no default as a previous value."""
     deployment.parameters.ensure_keys()
-    return deployment.add_relays(Bundle("relay", b"relay"), {**_defaults(), **WISHES, "CertificateArn": certificate})
+    wishes = template_defaults(TEMPLATE) | WISHES | {"CertificateArn": certificate}
+    return deployment.add_relays(Bundle("relay", b"relay"), wishes)
 
 
 def test_the_template_lints() -> None:
@@ -504,11 +504,6 @@ def test_the_bundle_carries_only_what_a_relay_runs(unpacked: Path) -> None:
         "infra/relay",
     }
     assert {each.name for each in (unpacked / "infra/aws").iterdir()} == {"relays"}
-
-
-def _defaults() -> dict[str, str]:
-    parameters = json.loads(TEMPLATE.read_text())["Parameters"]
-    return {name: str(each["Default"]) for name, each in parameters.items() if "Default" in each}
 
 
 def _resources() -> dict[str, Any]:
