@@ -1,6 +1,7 @@
 """The agent's HTTP interface: what the control plane sends to a host and what the host answers."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -25,7 +26,7 @@ class ContainerSpec(Traced):
     network_mode: NetworkMode = NetworkMode.DEFAULT
     allowed_domains: list[str] = Field(default_factory=list)
     runtime: str | None = None
-    """The engine's runtime, one of those that the host reports; None = the engine's default."""
+    """The engine's runtime, one of those that the host reports; None = the host's default."""
     create_seconds: float = Field(gt=0)
     """Seconds left until the creation must have ended, counted from the receipt of the call."""
     expires_in_seconds: float | None = Field(default=None, gt=0)
@@ -82,6 +83,10 @@ class ExecUser(StrEnum):
     ROOT = "root"
 
 
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Runtimes differ in what they make of a NUL: some end the text there."""
+
+
 class InsideCall(Traced):
     """What every call says that has something done inside a running container while somebody waits."""
 
@@ -97,9 +102,9 @@ class InsideCall(Traced):
 class ExecCall(InsideCall):
     """Body of `POST /v1/containers/{id}/exec`: run this now and answer what it printed; never sent twice."""
 
-    command: list[str] = Field(min_length=1)
-    workdir: str | None = None
-    environment: dict[str, str] = Field(default_factory=dict)
+    command: list[Text] = Field(min_length=1)
+    workdir: Text | None = None
+    environment: dict[Text, Text] = Field(default_factory=dict)
 
 
 class Ran(Message):

@@ -19,8 +19,7 @@ from tests.limits.hogs import HOGS
 from tests.limits.probes import Probe, ground_on
 
 PROBES = sorted(KERNEL + PROCESSES + NETWORK + SURROUNDINGS + INTERFACES, key=lambda each: each.row)
-OTHER_RUNTIME = "runc"
-"""The default of these hosts is crun (ADR 0031)."""
+OTHER_RUNTIME = "crun"
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=str)
