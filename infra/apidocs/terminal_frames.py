@@ -40,6 +40,17 @@ class OutputFrame(Body):
     data: str
 
 
+class StatsFrame(Body):
+    """What the container uses, about once a second while it can be measured; a slow client misses some."""
+
+    type: Literal["stats"]
+    data: str = Field(
+        description="JSON text of `cpu_percent` (100 is one core), `memory`, `memory_limit`, `disk_read`, `disk_write`, "
+        "`disk_usage`, `disk_limit`, `net_rx` and `net_tx` (bytes; what is read, written, received and sent since the "
+        "start). `disk_usage` is left out where the host cannot tell it."
+    )
+
+
 class TerminalPingFrame(Body):
     """Every 15 seconds; the answer may be left out."""
 
@@ -75,8 +86,8 @@ class ResizeFrame(Body):
 
 
 SERVER_FRAMES: tuple[type[Body], ...] = (
-    ConnectedFrame, ContainerStatusFrame, ShellStartingFrame, ShellReadyFrame, OutputFrame, TerminalPingFrame,
-    TerminalPongFrame, TerminalErrorFrame,
+    ConnectedFrame, ContainerStatusFrame, ShellStartingFrame, ShellReadyFrame, OutputFrame, StatsFrame,
+    TerminalPingFrame, TerminalPongFrame, TerminalErrorFrame,
 )  # fmt: skip
 CLIENT_FRAMES: tuple[type[Body], ...] = (InputFrame, ResizeFrame, TerminalPingFrame, TerminalPongFrame)
 
@@ -86,6 +97,7 @@ _Any = Annotated[
     | ShellStartingFrame
     | ShellReadyFrame
     | OutputFrame
+    | StatsFrame
     | TerminalPingFrame
     | TerminalPongFrame
     | TerminalErrorFrame,

@@ -20,6 +20,7 @@ from infra.hostagent.containers.means import Means
 from infra.hostagent.engine.default_runtime import default_runtime
 from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.engine.docker_images import DockerImages
+from infra.hostagent.engine.docker_meters import DockerMeters
 from infra.hostagent.engine.docker_namespaces import DockerNamespaces
 from infra.hostagent.guard import Guard
 from infra.hostagent.http import application
@@ -44,6 +45,7 @@ from infra.hostagent.report import Offer, below_floor, disk_room_mb
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.settings import Settings
 from infra.hostagent.terminals.terminals import Terminals
+from infra.hostagent.usage.measuring import Measuring
 from infra.hostagent.warm.pool import BLANK_MB, IMAGES, NoPool, Pool, PoolPlace, WarmPool
 
 log = logging.getLogger("berth.agent")
@@ -156,7 +158,8 @@ class Agent:
         """The HTTP interface."""
         guard = Guard(self._settings.host_id, self._settings.control_key)
         terminals = Terminals(self._execs, self._settings.terminal_grace_seconds)
-        return application(self.keeper, self._journal, guard, self._execs, terminals)
+        measuring = Measuring(self._journal, DockerMeters(self._settings.engine), self._disk)
+        return application(self.keeper, guard, self._execs, terminals, measuring)
 
     def start(self) -> None:
         """Take up what was left, and begin to watch and to report."""

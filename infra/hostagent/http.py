@@ -32,11 +32,11 @@ from infra.hostagent.commands.inside import Files
 from infra.hostagent.containers.keeper import CallRefused, Keeper
 from infra.hostagent.guard import Guard
 from infra.hostagent.journal.intents import Intent
-from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import EngineError
 from infra.hostagent.refusals import engine_down, refused, unauthorized
 from infra.hostagent.terminals.route import terminal_route
 from infra.hostagent.terminals.terminals import Terminals
+from infra.hostagent.usage.measuring import Measuring
 
 log = logging.getLogger("berth.agent.http")
 
@@ -64,7 +64,7 @@ down tickets, and what is typed and printed.
 Endpoint = Callable[[Request, bytes], Response]
 
 
-def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs, terminals: Terminals) -> Starlette:
+def application(keeper: Keeper, guard: Guard, execs: Execs, terminals: Terminals, measuring: Measuring) -> Starlette:
     """The ASGI application. Commands have threads of their own: however long they take, other calls do not wait."""
     waiting = ThreadPoolExecutor(AT_ONCE + SPARE, thread_name_prefix="exec")
 
@@ -97,7 +97,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs, te
         return _accepted(call.container_id, call.generation)
 
     def one(request: Request, _body: bytes) -> Response:
-        intent = journal.get(request.path_params["container_id"])
+        intent = execs.journal.get(request.path_params["container_id"])
         return JSONResponse(_shown(intent)) if intent else JSONResponse({"error": "not found"}, 404)
 
     def all_of_them(_request: Request, _body: bytes) -> Response:
@@ -122,7 +122,7 @@ def application(keeper: Keeper, journal: Journal, guard: Guard, execs: Execs, te
             Route("/v1/containers/{container_id}", guarded(one), methods=["GET"]),
             Route("/v1/containers", guarded(all_of_them), methods=["GET"]),
             Route("/v1/health", health, methods=["GET"]),
-            terminal_route(guard, terminals),
+            terminal_route(guard, terminals, measuring),
         ],
         lifespan=until_end(terminals),
     )

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,9 @@ class Terminal:
     printed: str = ""
     """The last of what came so far."""
     kinds: list[str] = field(default_factory=list)
+    """Of frames that came so far, but for those with numbers."""
+    stats: list[dict[str, float]] = field(default_factory=list)
+    """What the container used, as told so far."""
     largest: int = 0
     """Bytes of the largest frame."""
 
@@ -52,11 +55,24 @@ class Terminal:
         frame = self.socket.recv(timeout=max(0.0, seconds), decode=True)
         self.largest = max(self.largest, len(frame.encode()))
         message = json.loads(frame)
+        if message["type"] == "stats":
+            self.stats.append(json.loads(message["data"]))
+            return ""
         if len(self.kinds) < _REMEMBERED:
             self.kinds.append(message["type"])
         printed = str(message.get("data", ""))
         self.printed = self.printed[-_REMEMBERED:] + printed
         return printed
+
+    def until_stats(
+        self, so: Callable[[dict[str, float]], bool], seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, float]:
+        """The first numbers from here on of which it is so."""
+        ends, heard = time.monotonic() + seconds, len(self.stats)
+        while not (found := [each for each in self.stats[heard:] if so(each)]):
+            assert time.monotonic() < ends, self.stats[heard:]
+            self._hear(ends - time.monotonic())
+        return found[0]
 
     def run(self, command: str) -> str:
         """What a command prints that ends by itself."""

@@ -19,6 +19,7 @@ from tests.docker.agents import RunningAgent, agent_on
 from tests.docker.terminals import Terminal, terminal
 
 GRACE_SECONDS = 3
+NUMBERS = ("cpu_percent", "memory", "memory_limit", "disk_read", "disk_write", "disk_limit", "net_rx", "net_tx")
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,51 @@ def test_a_shell_that_nobody_returns_to_is_gone_with_all_it_began(keeper: Runnin
 
     until_gone(keeper, spec, "sleep 100", "-l")
     assert list((keeper.data / "execs").iterdir()) == []
+
+
+def test_who_attends_sees_what_the_container_uses(keeper: RunningAgent) -> None:
+    spec = ready(keeper)
+    mega = 1024 * 1024
+    with terminal(keeper, spec) as shell:
+        first = shell.until_stats(lambda each: True)
+        assert set(first) == {*NUMBERS, "disk_usage"}
+        assert first["memory_limit"] == spec.resources.memory_mb * mega
+        assert first["disk_limit"] == spec.resources.disk_mb * mega
+
+        shell.type("while :; do :; done\n")
+        busy = shell.until_stats(lambda each: each["cpu_percent"] > 20)
+        assert busy["cpu_percent"] < 2 * spec.resources.cpu_shares / 10
+        shell.type("\x03")
+        shell.until_stats(lambda each: each["cpu_percent"] < 10)
+
+        shell.run(f"dd if=/dev/zero of=/dev/shm/filled bs={mega} count=16")
+        shell.until_stats(lambda each: each["memory"] > first["memory"] + 15 * mega)
+        shell.run(f"dd if=/dev/urandom of=/tmp/written bs={mega} count=6; sync")
+        shell.until_stats(lambda each: each["disk_usage"] >= first["disk_usage"] + 6 * mega)
+        assert shell.largest <= 4096
+
+
+def test_numbers_go_on_for_who_returns_and_after_a_restart(keeper: RunningAgent) -> None:
+    spec = ready(keeper)
+    for _ in range(2):
+        with terminal(keeper, spec) as shell:
+            shell.until_stats(lambda each: each["memory"] > 0)
+    keeper.power(spec, "restart")
+    keeper.until(spec.container_id, "started")
+
+    with terminal(keeper, spec) as shell:
+        shell.until_stats(lambda each: each["memory"] > 0)
+
+
+def test_who_wants_what_is_printed_and_nothing_else_sees_no_numbers(keeper: RunningAgent) -> None:
+    spec = ready(keeper)
+    with terminal(keeper, spec, "raw=1") as shell:
+        shell.socket.send("sleep 3; echo do''ne\n")
+        said = ""
+        while "done" not in said:
+            said += shell.socket.recv(timeout=20, decode=True)
+
+    assert "cpu_percent" not in said
 
 
 def test_many_shells_leave_nothing_behind(keeper: RunningAgent) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync import client
+from websockets.sync.client import ClientConnection
 
 from infra.apidocs.terminal_frames import SERVER_FRAME
 from infra.local.berth import Berth
@@ -30,6 +31,8 @@ class Terminal:
     socket: ClientConnection
     printed: str = ""
     told: list[dict[str, Any]] = field(default_factory=list)
+    """All frames but those with output or numbers."""
+    stats: list[dict[str, float]] = field(default_factory=list)
 
     def until(self, wanted: str) -> str:
         """All that was printed once that is in it."""
@@ -43,6 +46,14 @@ class Terminal:
         while not any(each["type"] == kind for each in self.told):
             self._hear()
         return self.told
+
+    def until_stats(self, so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """The first numbers from here on of which it is so."""
+        ends, heard = time.monotonic() + PATIENCE_SECONDS, len(self.stats)
+        while not (found := [each for each in self.stats[heard:] if so(each)]):
+            assert time.monotonic() < ends, self.stats[heard:]
+            self._hear()
+        return found[0]
 
     def closed(self) -> tuple[int, str]:
         with contextlib.suppress(ConnectionClosed):
@@ -61,8 +72,15 @@ class Terminal:
         message = json.loads(heard)
         if message["type"] == "output":
             self.printed += message["data"]
+        elif message["type"] == "stats":
+            self.stats.append(json.loads(message["data"]))
         else:
             self.told.append(message)
+
+
+def connect(url: str, **options: Any) -> ClientConnection:
+    """A socket that takes what comes, numbers each second, also while the test reads another."""
+    return client.connect(url, proxy=None, max_queue=None, **options)
 
 
 def url_of(berth: Berth, container_id: str) -> str:
@@ -73,7 +91,7 @@ def url_of(berth: Berth, container_id: str) -> str:
 def terminal(user: User, container_id: str, query: str = "", **options: Any) -> Iterator[Terminal]:
     """By the user's token."""
     options.setdefault("additional_headers", {"Authorization": f"Bearer {user.token}"})
-    with connect(url_of(user.berth, container_id) + query, proxy=None, open_timeout=30, **options) as socket:
+    with connect(url_of(user.berth, container_id) + query, open_timeout=30, **options) as socket:
         yield Terminal(socket)
 
 
@@ -101,7 +119,7 @@ def test_who_creates_and_connects_at_once_sees_it_become_a_shell(user: User) -> 
 def test_a_ticket_opens_one_terminal_by_the_url_that_comes_with_it(user: User, running: str) -> None:
     answer = user.http.post(f"/containers/{running}/terminal", json={"user": "root"}).json()
 
-    with connect(answer["url"], proxy=None) as socket:
+    with connect(answer["url"]) as socket:
         Terminal(socket).does("id -un", "root")
 
     assert answer["url"].startswith(url_of(user.berth, running))
@@ -138,12 +156,11 @@ def test_a_revoked_token_ends_its_terminals_within_a_minute(user: User, running:
     own = connect(
         url_of(user.berth, running) + "?id=kept",
         additional_headers={"Authorization": f"Bearer {user.token}"},
-        proxy=None,
     )
 
     with (
         own as kept,
-        connect(url, proxy=None) as by_ticket,
+        connect(url) as by_ticket,
         terminal(user, running, "?newSession=true", additional_headers=bearer) as by_token,
     ):
         Terminal(by_ticket).does("echo $((6*7))", "42")
@@ -184,6 +201,23 @@ def test_raw_is_what_the_shell_prints(user: User, running: str) -> None:
         while "420" not in printed:
             heard = opened.socket.recv(timeout=PATIENCE_SECONDS)
             printed += heard if isinstance(heard, str) else heard.decode()
+
+
+def test_a_client_sees_what_its_container_uses(user: User, running: str) -> None:
+    granted = user.http.get(f"/containers/{running}").json()["resources"]
+    mega = 1024 * 1024
+    with terminal(user, running) as opened:
+        first = opened.until_stats(lambda each: True)
+        assert first["memory_limit"] == granted["memory_mb"] * mega
+        assert first["disk_limit"] == granted["disk_mb"] * mega
+
+        opened.socket.send("while :; do :; done\n")
+        opened.until_stats(lambda each: each["cpu_percent"] > first["cpu_percent"] + 10)
+        opened.socket.send("\x03")
+        opened.does(f"dd if=/dev/zero of=/dev/shm/filled bs={mega} count=16; echo fil''led", "filled")
+        opened.until_stats(lambda each: each["memory"] > first["memory"] + 15 * mega)
+        opened.does(f"dd if=/dev/urandom of=/tmp/written bs={mega} count=6; sync; echo writ''ten", "written")
+        opened.until_stats(lambda each: each["disk_usage"] >= first["disk_usage"] + 6 * mega)
 
 
 def test_who_comes_back_finds_the_same_shell(user: User, running: str) -> None:

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.hostagent.ports import Size
+from infra.hostagent.usage.measuring import Usage
 
 FRAME_BYTES = 4096
 """Clients in .NET read no more at once, and take the rest for another message."""
@@ -127,5 +128,15 @@ def output_frames(text: str, *, raw: bool) -> Iterator[str]:
     yield from output_frames(text[half:], raw=raw)
 
 
+def stats_frame(usage: Usage) -> str:
+    """The numbers as JSON inside JSON, as Rexec's clients read them; what is not known is left out."""
+    known = {name: number for name, number in asdict(usage).items() if number is not None}
+    return _framed("stats", json.dumps(known, separators=(",", ":")))
+
+
 def _output(text: str) -> str:
-    return json.dumps({"type": "output", "data": text}, ensure_ascii=False, separators=(",", ":"))
+    return _framed("output", text)
+
+
+def _framed(kind: str, data: str) -> str:
+    return json.dumps({"type": kind, "data": data}, ensure_ascii=False, separators=(",", ":"))

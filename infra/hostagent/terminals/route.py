@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from infra.hostagent.containers.keeper import CallRefused
 from infra.hostagent.guard import Guard
 from infra.hostagent.ports import EngineError
 from infra.hostagent.refusals import engine_down, refused, unauthorized
+from infra.hostagent.terminals.figures import STATS_SECONDS, Figures
 from infra.hostagent.terminals.frames import (
     PING,
     PONG,
@@ -33,19 +35,34 @@ from infra.hostagent.terminals.frames import (
 )
 from infra.hostagent.terminals.output import PIECE_BYTES
 from infra.hostagent.terminals.session import NOT_READ, Farewell, View
-from infra.hostagent.terminals.terminals import Terminals
+from infra.hostagent.terminals.terminals import Attended, Terminals
+from infra.hostagent.usage.measuring import Measuring
 
 log = logging.getLogger("berth.agent.terminal")
 
 PING_SECONDS = 15.0
 GATHER_SECONDS = 0.005
 """After a frame, small pieces are gathered so long."""
+THREADS = 4
+"""For readings of what containers use, each of which takes parts of a millisecond."""
 CLOSE_SECONDS = 5.0
 """A client that reads nothing does not hear why it is closed."""
 
 
-def terminal_route(guard: Guard, terminals: Terminals, ping_seconds: float = PING_SECONDS) -> WebSocketRoute:
-    """The route of all terminals; clients are pinged so often."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often clients hear something that nobody has printed."""
+
+    ping_seconds: float = PING_SECONDS
+    stats_seconds: float = STATS_SECONDS
+
+
+USUAL_PACE = Pace()
+
+
+def terminal_route(guard: Guard, terminals: Terminals, measuring: Measuring, pace: Pace = USUAL_PACE) -> WebSocketRoute:
+    """The route of all terminals."""
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="stats")
 
     async def terminal(socket: WebSocket) -> None:
         container_id = socket.path_params["container_id"]
@@ -56,18 +73,24 @@ def terminal_route(guard: Guard, terminals: Terminals, ping_seconds: float = PIN
             await socket.send_denial_response(unauthorized())
             return
         with bound(container=container_id, trace=grant.trace):
-            await _attend(terminals, grant, asked(socket.query_params), socket, ping_seconds)
+            wishes = asked(socket.query_params)
+            attended = await _attended(terminals, grant, wishes, socket)
+            if attended is not None:
+                read = measuring.of(container_id, grant.generation).read
+                figures = Figures(read, threads, attended.view.session.news, pace.stats_seconds)
+                attendance = _Attendance(socket, attended.view, wishes.raw, figures, pace.ping_seconds)
+                await attendance.serve(fresh=attended.fresh)
 
     return WebSocketRoute("/v1/containers/{container_id}/terminal", terminal)
 
 
-async def _attend(terminals: Terminals, grant: Grant, wishes: Asked, socket: WebSocket, ping_seconds: float) -> None:
+async def _attended(terminals: Terminals, grant: Grant, wishes: Asked, socket: WebSocket) -> Attended | None:
+    """A place at the shell; None when there is none, and that was answered."""
     try:
-        attended = await terminals.attend(grant, wishes)
+        return await terminals.attend(grant, wishes)
     except (CallRefused, EngineError) as error:
         await socket.send_denial_response(_answer(error))
-        return
-    await _Attendance(socket, attended.view, wishes.raw, ping_seconds).serve(fresh=attended.fresh)
+        return None
 
 
 def _answer(error: CallRefused | EngineError) -> Response:
@@ -81,13 +104,15 @@ class _Attendance:
     socket: WebSocket
     view: View
     raw: bool
+    figures: Figures
     ping_seconds: float
 
     async def serve(self, *, fresh: bool) -> None:
         """Until either end has enough."""
         try:
             await self.socket.accept()
-            farewell = await _first(self._send(fresh=fresh), self._receive(), self.view.dismissed())
+            measured = () if self.raw else (self.figures.go_on(),)
+            farewell = await _first(self._send(fresh=fresh), self._receive(), self.view.dismissed(), *measured)
         except WebSocketDisconnect:
             farewell = None
         finally:
@@ -111,6 +136,7 @@ class _Attendance:
             if loop.time() >= ping_at:
                 ping_at = loop.time() + self.ping_seconds
                 await self._say(PING)
+            await self._say(self.figures.take())
             if len(session.output) < PIECE_BYTES and last is None:
                 await asyncio.sleep(GATHER_SECONDS)
             if len(session.output):
@@ -140,8 +166,8 @@ class _Attendance:
             case Ping():
                 await self._say(PONG)
 
-    async def _say(self, message: str) -> None:
-        if not self.raw:
+    async def _say(self, message: str | None) -> None:
+        if message is not None and not self.raw:
             await self.socket.send_text(message)
 
 

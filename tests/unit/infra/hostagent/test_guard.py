@@ -29,10 +29,12 @@ from infra.hostagent.journal.journal import Journal
 from infra.hostagent.profile import profile_of
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.terminals.terminals import Terminals
+from infra.hostagent.usage.measuring import Measuring
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
+from tests.fakes.meters import FakeMeters
 
 CONTROL = new_private_key()
 HOST = "host-1"
@@ -51,8 +53,9 @@ class Caller:
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))
         guard = Guard(HOST, public_key_of(CONTROL))
         execs = Execs(self.engine, self.journal, folder / "execs")
+        measuring = Measuring(self.journal, FakeMeters(self.engine), MemoryDisk())
         self.transport = httpx.ASGITransport(
-            application(self.keeper, self.journal, guard, execs, Terminals(execs)), raise_app_exceptions=False
+            application(self.keeper, guard, execs, Terminals(execs), measuring), raise_app_exceptions=False
         )
 
     def token(self, method: str, path: str, body: bytes, changes: dict[str, Any] | None = None) -> str:

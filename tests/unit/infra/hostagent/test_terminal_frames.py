@@ -19,8 +19,10 @@ from infra.hostagent.terminals.frames import (
     asked,
     output_frames,
     read_frame,
+    stats_frame,
 )
 from infra.hostagent.terminals.output import KEPT_BYTES, TRUNCATED, Backlog
+from infra.hostagent.usage.measuring import Usage
 
 WIDE = st.text(alphabet=st.sampled_from('a\x00\x1b"\\\né漢😀\u2028'), max_size=6000)
 
@@ -34,6 +36,21 @@ def test_text_arrives_whole_in_frames_that_are_small_enough(text: str, raw: bool
     assert all(0 < len(frame.encode()) <= FRAME_BYTES for frame in frames)
     assert "".join(frame if raw else json.loads(frame)["data"] for frame in frames) == text
     assert raw or all(json.loads(frame)["type"] == "output" for frame in frames)
+
+
+@given(st.integers(0, 2**64), st.none() | st.integers(0, 2**64), st.floats(0, 1e9))
+def test_numbers_are_text_in_a_small_frame_and_what_is_not_known_is_left_out(
+    number: int, written: int | None, percent: float
+) -> None:
+    frame = stats_frame(Usage(percent, number, number, number, number, written, number, number, number))
+
+    message = json.loads(frame)
+    told = json.loads(message["data"])
+    names = ["cpu_percent", "memory", "memory_limit", "disk_read", "disk_write", "disk_limit", "net_rx", "net_tx"]
+    assert len(frame.encode()) <= FRAME_BYTES
+    assert message["type"] == "stats"
+    assert told.pop("disk_usage", None) == written
+    assert told == dict.fromkeys(names, number) | {"cpu_percent": percent}
 
 
 @given(st.lists(st.binary(max_size=5000), max_size=8))

@@ -1,5 +1,6 @@
 """Terminals over an engine in memory: who gets in, who attends which shell, and what becomes of those left alone."""
 
+import asyncio
 import itertools
 import json
 import logging
@@ -31,15 +32,20 @@ from infra.hostagent.ports import EngineDown, Size, Tty
 from infra.hostagent.profile import profile_of
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.terminals.output import KEPT_BYTES, TRUNCATED
-from infra.hostagent.terminals.route import terminal_route
+from infra.hostagent.terminals.route import Pace, terminal_route
 from infra.hostagent.terminals.shell import PROBE
 from infra.hostagent.terminals.terminals import AT_ONCE, AT_ONCE_IN_ONE, Terminals
+from infra.hostagent.usage.measuring import Measuring
 from tests.builders import a_spec
+from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine, Program
+from tests.fakes.meters import IDLE, FakeMeters
 
 CONTROL = new_private_key()
 HOST = "host-1"
 GRACE = 0.3
+NEVER = 3600.0
+OFTEN = 0.02
 
 
 class Served:
@@ -102,15 +108,18 @@ class Client:
 class Host:
     """Terminals of one host with some containers that are ready."""
 
-    def __init__(self, folder: Path, grace: float = GRACE, ping: float = 15) -> None:
+    def __init__(self, folder: Path, grace: float = GRACE, ping: float = 15, stats: float = NEVER) -> None:
         self.engine = FakeEngine(present={"debian:bookworm"}, programs={PROBE: Program()}, users={"0", "user"})
         self.folder = folder / "execs"
         self.journal = Journal(folder / "journal", ThreadRuntime())
         self.execs = Execs(self.engine, self.journal, self.folder)
         self.terminals = Terminals(self.execs, grace)
         guard = Guard(HOST, public_key_of(CONTROL))
-        app = Starlette(routes=[terminal_route(guard, self.terminals, ping)], lifespan=until_end(self.terminals))
-        self.served = Served(app)
+        self.meters, self.disk = FakeMeters(self.engine), MemoryDisk()
+        measuring = Measuring(self.journal, self.meters, self.disk)
+        route = terminal_route(guard, self.terminals, measuring, Pace(ping, stats))
+        self.app = Starlette(routes=[route], lifespan=until_end(self.terminals))
+        self.served = Served(self.app)
 
     def container(self, step: Step = Step.READY) -> str:
         """The id of a new one."""
@@ -490,6 +499,158 @@ def test_a_ping_is_answered_and_pings_are_sent(tmp_path: Path) -> None:
         kinds = [client.receive_json()["type"] for _ in range(3)]
 
     assert kinds == ["pong", "ping", "ping"]
+
+
+def stats(client: Client) -> dict[str, Any]:
+    """The next numbers, after whatever else there is."""
+    while (message := client.receive_json())["type"] != "stats":
+        pass
+    return dict(json.loads(message["data"]))
+
+
+def test_who_attends_is_told_what_the_container_uses(tmp_path: Path) -> None:
+    host = Host(tmp_path, stats=OFTEN)
+    with host.served, ready(host) as (client, shell):
+        first = stats(client)
+        [engine_id] = host.engine.rows
+        host.meters.used[engine_id] = replace(IDLE, memory=7, disk_read=1, disk_write=2, net_rx=3, net_tx=4)
+        host.disk.held[engine_id] = 5
+        while (told := stats(client))["memory"] != 7:
+            assert told == first
+        shell.sendall(b"printed")
+        assert read(client, "printed") == "printed"
+        told = stats(client)
+
+    granted = a_spec().resources
+    assert told == {
+        "cpu_percent": 0.0,
+        "memory": 7,
+        "memory_limit": granted.memory_mb * 1024 * 1024,
+        "disk_read": 1,
+        "disk_write": 2,
+        "disk_usage": 5,
+        "disk_limit": granted.disk_mb * 1024 * 1024,
+        "net_rx": 3,
+        "net_tx": 4,
+    }
+
+
+def test_a_busy_core_is_a_hundred_percent(tmp_path: Path) -> None:
+    """Of a clock on which a second passes from reading to reading."""
+    host = Host(tmp_path, stats=OFTEN)
+    with host.served, ready(host) as (client, _):
+        [engine_id] = host.engine.rows
+        seconds = 0.0
+        while stats(client)["cpu_percent"] < 100:
+            seconds += 1
+            assert seconds < 500
+            host.meters.used[engine_id] = replace(IDLE, cpu_seconds=seconds)
+
+
+def test_raw_frames_are_never_numbers_and_nothing_is_read_for_them(tmp_path: Path) -> None:
+    host = Host(tmp_path, stats=OFTEN)
+    with host.served, host.open(host.container(), "raw=1") as client:
+        until(lambda: host.shells)
+        time.sleep(10 * OFTEN)
+        host.shell().sendall(b"printed")
+
+        assert client.receive_text() == "printed"
+    assert host.meters.readings == 0
+
+
+def test_nothing_is_measured_while_nobody_attends_and_numbers_are_not_kept(tmp_path: Path) -> None:
+    host = Host(tmp_path, grace=60, stats=OFTEN)
+    with host.served:
+        container_id = host.container()
+        with host.open(container_id) as client:
+            stats(client)
+        shells = host.shells
+        until(lambda: _settled(host))
+        host.meters.blind = True
+        host.shell().sendall(b"missed")
+
+        with host.open(container_id) as client:
+            frames = [client.receive_json() for _ in range(2)]
+
+    assert frames == [{"type": "shell_ready"}, {"type": "output", "data": "missed"}]
+    assert shells
+
+
+def _settled(host: Host) -> bool:
+    """Whether nobody takes readings any more."""
+    before = host.meters.readings
+    time.sleep(10 * OFTEN)
+    return host.meters.readings == before
+
+
+@pytest.mark.parametrize("harm", [{"blind": True}, {"down": True}])
+def test_what_cannot_be_measured_is_not_told_and_the_terminal_goes_on(tmp_path: Path, harm: dict[str, bool]) -> None:
+    host = Host(tmp_path, ping=0.3, stats=OFTEN)
+    container_id = host.container()
+    host.meters.blind = True
+    with host.served, host.open(container_id) as client:
+        until(lambda: host.meters.readings)
+        if "down" in harm:
+            host.engine.down = True
+        until(lambda: host.meters.readings > 1)
+        host.shell().sendall(b"printed")
+        kinds = [client.receive_json()["type"] for _ in range(4)]
+        host.engine.down = False
+
+    assert set(kinds) == {"shell_starting", "shell_ready", "output", "ping"}
+
+
+def test_a_client_that_is_slow_gets_the_newest_numbers_and_none_before_them(tmp_path: Path) -> None:
+    """By the application itself, without buffers between: a frame with output is not taken for a while."""
+    host = Host(tmp_path, stats=OFTEN)
+    container_id = host.container()
+    [engine_id] = host.engine.rows
+    sent: list[dict[str, Any]] = []
+
+    async def attend() -> None:
+        reads, stuck = asyncio.Event(), asyncio.Event()
+        arriving: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        arriving.put_nowait({"type": "websocket.connect"})
+
+        async def send(message: Any) -> None:
+            frame = json.loads(message.get("text") or "{}")
+            if frame.get("type") == "output":
+                stuck.set()
+                await reads.wait()
+            sent.append(frame)
+
+        async def until_read(readings: int) -> None:
+            while host.meters.readings < readings:
+                await asyncio.sleep(OFTEN / 10)
+
+        attending = asyncio.create_task(host.app(socket_scope(container_id), arriving.get, send))
+        while {"type": "shell_ready"} not in sent:
+            await asyncio.sleep(OFTEN / 10)
+        host.shell().sendall(b"printed")
+        await stuck.wait()
+        sent.clear()
+        await until_read(host.meters.readings + 10)
+        host.meters.used[engine_id] = replace(IDLE, memory=7)
+        await until_read(host.meters.readings + 3)
+        reads.set()
+        while len(sent) < 3:
+            await asyncio.sleep(OFTEN / 10)
+        arriving.put_nowait({"type": "websocket.disconnect"})
+        await attending
+        await host.terminals.close()
+
+    asyncio.run(attend())
+
+    assert [frame["type"] for frame in sent[:3]] == ["output", "stats", "stats"]
+    assert [json.loads(frame["data"])["memory"] for frame in sent[1:3]] == [7, 7]
+
+
+def socket_scope(container_id: str) -> dict[str, Any]:
+    """A client's socket as a server tells an application of it."""
+    path = f"/v1/containers/{container_id}/terminal"
+    headers = [(b"authorization", f"Bearer {ticket(container_id)}".encode())]
+    said = {"query_string": b"", "headers": headers, "subprotocols": []}
+    return {"type": "websocket", "scheme": "ws", "path": path, "raw_path": path.encode(), "root_path": ""} | said
 
 
 def test_one_container_has_so_many_shells_and_a_host_too(host: Host) -> None:
