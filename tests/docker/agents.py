@@ -17,7 +17,6 @@ import httpx
 
 from chalicelib.contract.agent_api import (
     ContainerSpec,
-    ExecCall,
     FileCall,
     Filed,
     FileDeed,
@@ -25,6 +24,7 @@ from chalicelib.contract.agent_api import (
     PowerCall,
     Removal,
     ResizeCall,
+    UsageCall,
     Verb,
 )
 from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Inventory
@@ -143,10 +143,11 @@ class RunningAgent:
         return self.call("POST", f"/v1/containers/{spec.container_id}/resize", call.model_dump_json().encode())
 
     def run(self, spec: ContainerSpec, *command: str, **changes: Any) -> httpx.Response:
+        """Whatever it is: what no control plane would send is the agent's to refuse."""
         values: dict[str, Any] = {"timeout_seconds": 20, "command": list(command)}
         ids = {"container_id": spec.container_id, "user_id": spec.user_id, "generation": spec.generation}
-        call = ExecCall(**(ids | values | changes))
-        return self.call("POST", f"/v1/containers/{spec.container_id}/exec", call.model_dump_json().encode())
+        call = json.dumps(ids | values | changes)
+        return self.call("POST", f"/v1/containers/{spec.container_id}/exec", call.encode())
 
     def file(self, spec: ContainerSpec, deed: FileDeed, path: str, content: bytes = b"", **changes: Any) -> Filed:
         """What the host answers to a call about a file."""
@@ -156,6 +157,10 @@ class RunningAgent:
         answer = self.call("POST", f"/v1/containers/{spec.container_id}/files", call.model_dump_json().encode())
         assert answer.status_code == 200, answer.text
         return Filed.model_validate_json(answer.content)
+
+    def usage(self, spec: ContainerSpec) -> httpx.Response:
+        call = UsageCall(container_id=spec.container_id, user_id=spec.user_id, generation=spec.generation)
+        return self.call("POST", f"/v1/containers/{spec.container_id}/stats", call.model_dump_json().encode())
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""
