@@ -66,6 +66,11 @@ def run_command(container_id: str) -> Response:
     return edge.http.answer(app, edge.containers.execute, wiring.api)
 
 
+@app.route("/containers/{container_id}/stats", methods=["GET"])
+def measure_container(container_id: str) -> Response:
+    return edge.http.answer(app, edge.containers.stats, wiring.api)
+
+
 @app.route("/containers/{container_id}/files/list", methods=["GET"])
 def list_folder(container_id: str) -> Response:
     return edge.http.answer(app, edge.files.list_folder, wiring.api)

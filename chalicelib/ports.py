@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Ran,
         Removal,
         ResizeCall,
+        UsageCall,
+        Used,
     )
     from chalicelib.contract.causes import Cause
     from chalicelib.contract.commands import Command
@@ -260,6 +262,9 @@ class Agents(Protocol):
 
 class Runner(Protocol):
     """Commands and files inside containers: calls to a host that wait for work, and are never made twice."""
+
+    def usage(self, host: Host, call: UsageCall) -> Used:
+        """What the container uses; AgentRefused or AgentUnreachable."""
 
     def run(self, host: Host, call: ExecCall) -> Ran:
         """Run it and answer what it printed; AgentRefused (it was not run) or AgentUnreachable (it may have been)."""

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from chalicelib.services.sweep import Sweep
     from chalicelib.services.terminals import Terminals
     from chalicelib.services.tokens import Tokens
+    from chalicelib.services.usage import Usage
 
 LEASES_WIDTH, SWEEP_WIDTH = 16, 8
 """Hosts, and records, that the sweeper handles side by side."""
@@ -284,6 +285,7 @@ def api() -> Api:
         execution,
         lambda: _files(attended),
         lambda: _terminals(attended),
+        lambda: _usage(attended),
         tokens(),
         rates(),
     )
@@ -293,6 +295,12 @@ def _files(attended: Attended) -> Files:
     from chalicelib.services.files import Files
 
     return Files(attended)
+
+
+def _usage(attended: Attended) -> Usage:
+    from chalicelib.services.usage import Usage
+
+    return Usage(attended, CLOCK)
 
 
 def _terminals(attended: Attended) -> Terminals:

@@ -18,6 +18,8 @@ from chalicelib.contract.agent_api import (
     Refusal,
     Removal,
     ResizeCall,
+    UsageCall,
+    Used,
 )
 from chalicelib.contract.model import Message, Traced
 from chalicelib.contract.signatures import sign_call
@@ -68,6 +70,9 @@ class HttpAgents:
 
     def file(self, host: "Host", call: FileCall) -> Filed:
         return _read(self._wait(host, f"/v1/containers/{call.container_id}/files", call), Filed)
+
+    def usage(self, host: "Host", call: UsageCall) -> Used:
+        return _read(self._call(host, "POST", f"/v1/containers/{call.container_id}/stats", call), Used)
 
     def _wait(self, host: "Host", path: str, call: InsideCall) -> httpx.Response:
         timeout = httpx.Timeout(call.timeout_seconds + ANSWER_SECONDS, connect=TIMEOUT.connect)

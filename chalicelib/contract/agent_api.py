@@ -121,6 +121,30 @@ class Ran(Message):
     timed_out: bool
 
 
+class UsageCall(Traced):
+    """Body of `POST /v1/containers/{id}/stats`: say what the running container uses; it changes nothing."""
+
+    container_id: str
+    user_id: str
+    generation: int = Field(ge=1)
+
+
+class Used(Message):
+    """Answer 200 to a UsageCall: bytes where nothing else is said; the last two pairs since the container's start."""
+
+    cpu_percent: float = Field(ge=0)
+    """In the moment; 100 is one core."""
+    memory: int
+    memory_limit: int
+    disk_usage: int | None = None
+    """None where the host cannot tell."""
+    disk_limit: int
+    disk_read: int
+    disk_write: int
+    net_rx: int
+    net_tx: int
+
+
 FILE_BYTES = 4 * 1024 * 1024
 """The largest file that goes in or out in one call (api-contract)."""
 

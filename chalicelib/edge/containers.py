@@ -27,6 +27,7 @@ from chalicelib.services.tokens import Tokens
 if TYPE_CHECKING:
     from chalicelib.services.files import Files
     from chalicelib.services.terminals import Terminals
+    from chalicelib.services.usage import Usage
 
 PAGE_LIMIT = 100
 LONGEST_WAIT = 25
@@ -42,6 +43,8 @@ class Api:
     files: Callable[[], Files]
     """Asked for when the first file is: few requests are about one."""
     terminals: Callable[[], Terminals]
+    """The same."""
+    usage: Callable[[], Usage]
     """The same."""
     tokens: Tokens
     rates: Rates
@@ -135,6 +138,12 @@ def execute(call: Call, api: Api) -> Answer:
     caller = call.caller(api.tokens, Scope.EXEC)
     request = command_request(call.document())
     return Answer(200, api.execution.run(caller, call.path["container_id"], request))
+
+
+def stats(call: Call, api: Api) -> Answer:
+    """`GET /containers/{id}/stats`."""
+    caller = call.caller(api.tokens, Scope.READ)
+    return Answer(200, api.usage().measure(caller, call.path["container_id"]))
 
 
 def _power(call: Call, api: Api, verb: Verb) -> Answer:

@@ -202,6 +202,23 @@ class Ticket(Body):
     expires_at: datetime
 
 
+class Usage(Body):
+    """What a running container uses: bytes, where nothing else is said."""
+
+    id: UUID
+    container_id: EngineId
+    at: datetime
+    cpu_percent: float = Field(ge=0, description="Of the last quarter of a second; 100 is one core.")
+    memory: int = Field(ge=0, description="Without files that are kept in it only as long as nobody needs it.")
+    memory_limit: int
+    disk_usage: int | None = Field(default=None, ge=0, description="Absent where the host cannot tell.")
+    disk_limit: int
+    disk_read: int = Field(ge=0, description="Since its start, as what follows.")
+    disk_write: int = Field(ge=0)
+    net_rx: int = Field(ge=0)
+    net_tx: int = Field(ge=0)
+
+
 class TerminalTicket(Body):
     """Good for one connection to the terminal's WebSocket, for 60 seconds."""
 

@@ -115,6 +115,10 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(*_BODY, *_POWER, errors.HostSilent, errors.CommandTimedOut),
     ),
     Operation(
+        "GET", "/containers/{container_id}/stats", "What a running container uses now", "read", 200, answers.Usage,
+        refusals=(*_POWER, errors.HostSilent),
+    ),
+    Operation(
         "GET", "/containers/{container_id}/files/list", "List a folder", "exec", 200, answers.FileListing,
         query=(Query("path", _PATH, f"Absolute; `{HOME}` when absent."), _AS),
         refusals=(*_ASKED, *_FILES, errors.FileTooLarge),

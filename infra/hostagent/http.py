@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,8 @@ from chalicelib.contract.agent_api import (
     PowerCall,
     Removal,
     ResizeCall,
+    UsageCall,
+    Used,
 )
 from chalicelib.contract.signatures import BadSignature
 from chalicelib.contract.tracing import bound
@@ -32,7 +34,7 @@ from infra.hostagent.commands.inside import Files
 from infra.hostagent.containers.keeper import CallRefused, Keeper
 from infra.hostagent.guard import Guard
 from infra.hostagent.journal.intents import Intent
-from infra.hostagent.ports import EngineError
+from infra.hostagent.ports import EngineDown, EngineError
 from infra.hostagent.refusals import engine_down, refused, unauthorized
 from infra.hostagent.terminals.route import terminal_route
 from infra.hostagent.terminals.terminals import Terminals
@@ -43,6 +45,9 @@ log = logging.getLogger("berth.agent.http")
 BODY_LIMIT = 256 * 1024
 FILE_LIMIT = 6 * 1024 * 1024
 """Of a call with a file in it, which comes as base64."""
+
+MEASURED_AT_ONCE = 16
+"""Containers; each takes a quarter of a second, in which little is done."""
 
 SPARE = 4
 """Threads that tell those who come when all places for commands are taken."""
@@ -67,6 +72,7 @@ Endpoint = Callable[[Request, bytes], Response]
 def application(keeper: Keeper, guard: Guard, execs: Execs, terminals: Terminals, measuring: Measuring) -> Starlette:
     """The ASGI application. Commands have threads of their own: however long they take, other calls do not wait."""
     waiting = ThreadPoolExecutor(AT_ONCE + SPARE, thread_name_prefix="exec")
+    measured = ThreadPoolExecutor(MEASURED_AT_ONCE, thread_name_prefix="usage")
 
     def create(request: Request, body: bytes) -> Response:
         spec = ContainerSpec.model_validate_json(body)
@@ -115,6 +121,9 @@ def application(keeper: Keeper, guard: Guard, execs: Execs, terminals: Terminals
             Route("/v1/containers/{container_id}/resize", guarded(resize), methods=["POST"]),
             Route("/v1/containers/{container_id}/exec", guarded(_runs(execs), waiting), methods=["POST"]),
             Route(
+                "/v1/containers/{container_id}/stats", guarded(_measures(execs, measuring), measured), methods=["POST"]
+            ),
+            Route(
                 "/v1/containers/{container_id}/files",
                 guarded(_does(Files(execs)), waiting, FILE_LIMIT),
                 methods=["POST"],
@@ -147,6 +156,20 @@ def _runs(execs: Execs) -> Endpoint:
             return JSONResponse(execs.run(call).model_dump(mode="json"))
 
     return run
+
+
+def _measures(execs: Execs, measuring: Measuring) -> Endpoint:
+    def measure(request: Request, body: bytes) -> Response:
+        call = UsageCall.model_validate_json(body)
+        _same_id(request, call.container_id)
+        with bound(container=call.container_id, trace=call.trace):
+            execs.running(call.container_id, call.generation)
+            usage = measuring.now(call.container_id, call.generation)
+            if usage is None:
+                raise EngineDown("what runs cannot be measured")
+            return Response(Used(**asdict(usage)).model_dump_json(), media_type="application/json")
+
+    return measure
 
 
 def _does(files: Files) -> Endpoint:

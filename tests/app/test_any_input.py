@@ -84,6 +84,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
                 world.execution,
                 lambda: world.files,
                 lambda: world.terminals,
+                lambda: world.usage,
                 wiring.tokens(),
                 wiring.rates(),
             ),

@@ -15,14 +15,14 @@ from chalicelib.adapters.agent_http import HttpAgents
 from chalicelib.adapters.apigw_sockets import CONFIG, ApiGatewaySockets
 from chalicelib.adapters.sqs import SqsCommands, SqsEvents, SqsRedelivery
 from chalicelib.adapters.system import SystemClock, SystemIds
-from chalicelib.contract.agent_api import ExecCall, Held, Holdings, Removal
+from chalicelib.contract.agent_api import ExecCall, Held, Holdings, Removal, UsageCall
 from chalicelib.contract.commands import Create, Delete, parse_command
 from chalicelib.contract.events import Failed, ListRequested
 from chalicelib.contract.signatures import CONTROL_PLANE, parse_envelope, public_key_of, seal, unseal, verify_call
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from tests.aws import Aws
 from tests.builders import a_cause, a_container, a_host, a_report, a_spec, about
-from tests.fakes.world import CONTROL_KEY, ran
+from tests.fakes.world import CONTROL_KEY, ran, used
 
 
 class Stub(http.server.ThreadingHTTPServer):
@@ -156,6 +156,20 @@ def test_an_answer_to_a_command_that_cannot_be_read_is_none(stub: Stub, agents: 
 
     with pytest.raises(AgentUnreachable):
         agents.run(a_host(report=a_report(endpoint=stub.url)), a_command())
+
+
+def test_what_a_container_uses_is_answered_by_its_host(stub: Stub, agents: HttpAgents) -> None:
+    stub.status, stub.body = 200, used(disk_usage=None).model_dump_json(exclude_none=True).encode()
+    call = UsageCall(container_id="c", user_id="u", generation=1)
+
+    assert agents.usage(a_host(report=a_report(endpoint=stub.url)), call) == used(disk_usage=None)
+
+    [(method, path, _, body)] = stub.seen
+    assert (method, path) == ("POST", "/v1/containers/c/stats")
+    assert UsageCall.model_validate_json(body) == call
+    stub.body = b'{"memory": 1}'
+    with pytest.raises(AgentUnreachable):
+        agents.usage(a_host(report=a_report(endpoint=stub.url)), call)
 
 
 def test_a_command_may_take_its_time_and_no_more(stub: Stub, agents: HttpAgents) -> None:

@@ -217,6 +217,20 @@ def test_who_attends_sees_what_the_container_uses(keeper: RunningAgent) -> None:
         assert shell.largest <= 4096
 
 
+def test_what_a_container_uses_can_be_asked_for_while_it_runs(keeper: RunningAgent) -> None:
+    spec = ready(keeper)
+    with terminal(keeper, spec) as shell:
+        shell.run("(while :; do :; done) & true")
+        used = keeper.usage(spec).json()
+        assert set(used) == {*NUMBERS, "disk_usage"}
+        assert used["cpu_percent"] > 5
+        assert used["memory_limit"] == spec.resources.memory_mb * 1024 * 1024
+
+    keeper.power(spec, "stop")
+    keeper.until(spec.container_id, "stopped")
+    assert keeper.usage(spec).status_code == 409
+
+
 def test_numbers_go_on_for_who_returns_and_after_a_restart(keeper: RunningAgent) -> None:
     spec = ready(keeper)
     for _ in range(2):

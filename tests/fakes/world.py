@@ -17,6 +17,8 @@ from chalicelib.contract.agent_api import (
     Ran,
     Removal,
     ResizeCall,
+    UsageCall,
+    Used,
 )
 from chalicelib.contract.commands import Command
 from chalicelib.contract.events import Event
@@ -39,6 +41,7 @@ from chalicelib.services.subscriptions import Subscriptions
 from chalicelib.services.sweep import Sweep
 from chalicelib.services.terminals import Signing, Terminals
 from chalicelib.services.tokens import Tokens
+from chalicelib.services.usage import Usage
 from tests.builders import PLENTY, a_report
 from tests.fakes.clock import FakeClock, FakeIds
 from tests.fakes.ledger import MemoryLedger
@@ -72,6 +75,15 @@ def ran(**changes: Any) -> Ran:
     return Ran(**({"output": values["stdout"] + values["stderr"]} | values))
 
 
+def used(**changes: Any) -> Used:
+    """What a container uses: each number another, unless the changes say otherwise."""
+    values: dict[str, Any] = {
+        "cpu_percent": 12.5, "memory": 1, "memory_limit": 2, "disk_usage": 3, "disk_limit": 4, "disk_read": 5,
+        "disk_write": 6, "net_rx": 7, "net_tx": 8,
+    }  # fmt: skip
+    return Used(**(values | changes))
+
+
 @dataclass
 class FakeAgents:
     """Hosts' agents; `refusing` and `unreachable` by host id."""
@@ -86,6 +98,9 @@ class FakeAgents:
     """What every call about a file answers."""
     answer: Ran = field(default_factory=lambda: ran(stdout="hello\n"))
     """What every command answers."""
+    usage_calls: list[tuple[str, UsageCall]] = field(default_factory=list)
+    used: Used = field(default_factory=lambda: used())
+    """What every container uses."""
     held: dict[str, list[Held]] = field(default_factory=dict)
     refusing: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
@@ -115,6 +130,11 @@ class FakeAgents:
         self._check(host)
         self.file_calls.append((host.id, call))
         return self.filed
+
+    def usage(self, host: Host, call: UsageCall) -> Used:
+        self._check(host)
+        self.usage_calls.append((host.id, call))
+        return self.used
 
     def holdings(self, host: Host) -> Holdings:
         self._check(host)
@@ -175,6 +195,7 @@ class World:
         self.reconfiguration = Reconfiguration(self.lifecycle, self.hosts)
         attended = Attended(self.lifecycle, self.hosts, lambda: self.agents)
         self.execution = Execution(attended)
+        self.usage = Usage(attended, self.clock)
         self.files = Files(attended)
         self.rate_store = MemoryRates()
         self.rates = Rates(self._limiter("requests", 100_000, 60), self._limiter("unauthenticated", 100_000, 60))

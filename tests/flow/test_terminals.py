@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync import client
 from websockets.sync.client import ClientConnection
 
+from infra.apidocs.answers import Usage
 from infra.apidocs.terminal_frames import SERVER_FRAME
 from infra.local.berth import Berth
 from tests.flow.conftest import PATIENCE_SECONDS, User
@@ -218,6 +219,19 @@ def test_a_client_sees_what_its_container_uses(user: User, running: str) -> None
         opened.until_stats(lambda each: each["memory"] > first["memory"] + 15 * mega)
         opened.does(f"dd if=/dev/urandom of=/tmp/written bs={mega} count=6; sync; echo writ''ten", "written")
         opened.until_stats(lambda each: each["disk_usage"] >= first["disk_usage"] + 6 * mega)
+
+
+def test_what_a_container_uses_can_be_asked_for(user: User, running: str) -> None:
+    used = user.http.get(f"/containers/{running}/stats")
+
+    assert used.status_code == 200
+    told = Usage.model_validate(used.json())
+    assert (str(told.id), told.memory_limit) == (running, 256 * 1024 * 1024)
+    assert 0 < told.memory < told.memory_limit
+    user.http.post(f"/containers/{running}/stop")
+    user.until(running, "stopped")
+    assert user.http.get(f"/containers/{running}/stats").status_code == 409
+    assert user.http.get(f"/containers/{'0' * 12}/stats").status_code == 404
 
 
 def test_who_comes_back_finds_the_same_shell(user: User, running: str) -> None:

@@ -57,6 +57,7 @@ class Served:
             world.execution,
             lambda: world.files,
             lambda: world.terminals,
+            lambda: world.usage,
             world.tokens,
             world.rates,
         )

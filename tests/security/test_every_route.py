@@ -21,6 +21,7 @@ POST /containers/{container_id}/start       200    404    404     403     200   
 POST /containers/{container_id}/stop        200    404    404     403     200     401      404
 POST /containers/{container_id}/restart     200    404    404     403     200     401      404
 POST /containers/{container_id}/exec        200    404    404     403     403     401      404
+GET /containers/{container_id}/stats        200    404    404     200     403     401      404
 GET /containers/{container_id}/files        200    404    404     403     403     401      404
 GET /containers/{container_id}/files/list   200    404    404     403     403     401      404
 POST /containers/{container_id}/files       200    404    404     403     403     401      404

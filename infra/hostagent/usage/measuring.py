@@ -1,11 +1,16 @@
 """What a container uses beside what it may use: its id and generation come in, numbers for people go out."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.hostagent.journal.intents import Step
 from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import Counters, EngineRefused, Meter, Meters, NotThere
 from infra.hostagent.quotas.disk import MEGABYTE, Disk, Gauge
+
+MOMENT_SECONDS = 0.25
+"""Long enough to see how busy a container is: the kernel grants processors by tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,14 @@ class Measuring:
     def of(self, container_id: str, generation: int) -> "Measured":
         """One container, to be measured now and then; never waits."""
         return Measured(self, container_id, generation)
+
+    def now(self, container_id: str, generation: int, sleep: Callable[[float], object] = time.sleep) -> Usage | None:
+        """By two readings, a moment apart. EngineDown."""
+        measured = self.of(container_id, generation)
+        if measured.read() is None:
+            return None
+        sleep(MOMENT_SECONDS)
+        return measured.read()
 
 
 @dataclass(slots=True)

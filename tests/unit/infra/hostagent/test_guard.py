@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, Verb
+from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, UsageCall, Used, Verb
 from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
 from infra.hostagent.commands.execs import Execs
 from infra.hostagent.containers.creation import Creation, Place
@@ -34,7 +35,7 @@ from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
 from tests.fakes.engine import FakeEngine
 from tests.fakes.files import MemoryFiles
-from tests.fakes.meters import FakeMeters
+from tests.fakes.meters import IDLE, FakeMeters
 
 CONTROL = new_private_key()
 HOST = "host-1"
@@ -53,7 +54,8 @@ class Caller:
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))
         guard = Guard(HOST, public_key_of(CONTROL))
         execs = Execs(self.engine, self.journal, folder / "execs")
-        measuring = Measuring(self.journal, FakeMeters(self.engine), MemoryDisk())
+        self.meters, self.disk = FakeMeters(self.engine), MemoryDisk()
+        measuring = Measuring(self.journal, self.meters, self.disk)
         self.transport = httpx.ASGITransport(
             application(self.keeper, guard, execs, Terminals(execs), measuring), raise_app_exceptions=False
         )
@@ -106,6 +108,32 @@ def test_a_rightly_signed_call_is_journalled_before_it_is_answered(caller: Calle
     assert answer.status_code == 202
     assert answer.json() == {"container_id": spec.container_id, "generation": 1}
     assert caller.journal.get(spec.container_id) is not None
+
+
+def test_what_a_container_uses_is_answered_while_it_runs_and_can_be_measured(caller: Caller) -> None:
+    spec = a_spec(container_id=str(uuid.uuid4()))
+    call = UsageCall(container_id=spec.container_id, user_id=spec.user_id, generation=1)
+    path = f"{path_of(spec)}/stats"
+
+    def asked(body: bytes = call.model_dump_json().encode()) -> httpx.Response:
+        return caller.send("POST", path, body)
+
+    assert (asked().status_code, asked().json()["code"]) == (409, "unknown")
+    caller.put(spec)
+    while (found := caller.journal.get(spec.container_id)) is None or found.step is not Step.READY:
+        time.sleep(0.01)
+    caller.meters.used[str(found.engine_id)] = replace(IDLE, memory=7)
+    caller.disk.enforced = False
+    answer = asked()
+
+    assert answer.status_code == 200
+    used = Used.model_validate_json(answer.content)
+    assert (used.memory, used.disk_usage) == (7, None)
+    assert used.memory_limit == spec.resources.memory_mb * 1024 * 1024
+    assert asked(b"{}").status_code == 400
+    caller.meters.blind = True
+    assert (asked().status_code, asked().json()["code"]) == (503, "engine_down")
+    caller.meters.blind, caller.disk.enforced = False, True
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -296,6 +296,21 @@ def test_processors_are_counted_between_two_readings_and_a_hundred_is_one_core(h
     assert told == [0.0, 150.0, 0.0, 25.0, 0.0]
 
 
+def test_a_moment_is_two_readings(host: Host) -> None:
+    waited = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        host.uses(cpu_seconds=0.5)
+
+    usage = host.measuring.now(host.spec.container_id, 1, wait)
+
+    assert usage is not None
+    assert (usage.cpu_percent, len(waited), host.meters.readings) == (50.0, 1, 2)
+    assert host.measuring.now("nobody", 1, wait) is None
+    assert len(waited) == 1
+
+
 def test_amounts_that_are_changed_meanwhile_count(host: Host) -> None:
     measured = host.measuring.of(host.spec.container_id, 1)
     assert measured.read()
