@@ -1,11 +1,12 @@
 """What callers show: a header comes in, the secret in it goes out."""
 
+from chalicelib.contract.handshakes import bearer_of
 from chalicelib.domain.errors import Unauthorized
 
 
 def bearer(header: str | None) -> str:
     """The token in an Authorization header, or Unauthorized."""
-    scheme, _, token = (header or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer_of(header or "")
+    if not token:
         raise Unauthorized
-    return token.strip()
+    return token

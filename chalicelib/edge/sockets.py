@@ -1,8 +1,4 @@
-"""WebSocket events: what API Gateway says of a connection comes in, admission or an HTTP refusal goes out.
-
-Credentials, the first that is present: the Authorization header, a subprotocol `berth.token.<t>` (or Rexec's
-`rexec.token.<t>`), the query `?token=`, a one-use `?ticket=`.
-"""
+"""WebSocket events: what API Gateway says of a connection comes in, admission or an HTTP refusal goes out."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Response, WebsocketEvent
 
+from chalicelib.contract.handshakes import chosen_protocol, shown
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.errors import BerthError, OriginNotAllowed, Unauthorized
 from chalicelib.domain.identity import Caller, Scope
 from chalicelib.edge.answers import Answer, broken, refusal
-from chalicelib.edge.credentials import bearer
 
 if TYPE_CHECKING:
     from chalicelib.services.rates import Rates
@@ -25,8 +21,6 @@ if TYPE_CHECKING:
     from chalicelib.services.tokens import Tokens
 
 log = logging.getLogger("berth.sockets")
-
-DIALECTS = ("berth", "rexec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +107,15 @@ def _admitted(handshake: _Handshake, doorkeeper: Doorkeeper) -> Caller:
 
 
 def _caller(handshake: _Handshake, tokens: Tokens) -> Caller:
-    if "authorization" in handshake.headers:
-        return tokens.caller(bearer(handshake.headers["authorization"]))
-    for protocol in handshake.protocols:
-        for dialect in DIALECTS:
-            if protocol.startswith(f"{dialect}.token."):
-                return tokens.caller(protocol.removeprefix(f"{dialect}.token."))
-    if "token" in handshake.query:
-        return tokens.caller(handshake.query["token"])
-    if "ticket" in handshake.query:
-        return tokens.caller_of_ticket(handshake.query["ticket"])
-    raise Unauthorized
+    """Who shows a token or a ticket, or Unauthorized."""
+    credential = shown(handshake.headers, handshake.protocols, handshake.query)
+    if credential.ticket:
+        return tokens.caller_of_ticket(credential.ticket)
+    return tokens.caller(credential.token)
 
 
 def _chosen_protocol(handshake: _Handshake) -> dict[str, str]:
-    versions = [f"{dialect}.v1" for dialect in DIALECTS]
-    chosen = next((each for each in handshake.protocols if each in versions), None)
+    chosen = chosen_protocol(handshake.protocols)
     return {"Sec-WebSocket-Protocol": chosen} if chosen else {}
 
 

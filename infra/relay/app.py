@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection
 
 from chalicelib.contract.terminals import Grant
 from infra.relay.api import Api, Caller, Keys, Pass
-from infra.relay.doors import Knock, chosen_protocol, knock
+from infra.relay.doors import Knock, echoed, knock
 from infra.relay.line import ACCESS_ENDED, Client, End, Frame, Over, carry, dial
 from infra.relay.refusals import Refused
 from infra.relay.seats import Seats
@@ -81,11 +81,11 @@ class Relay:
 
     async def _serve(self, client: Client) -> None:
         knocked = knock(client.socket, self._settings.origins)
-        if knocked.ticket:
-            found = self._settings.keys.read_of_client(knocked.ticket, knocked.container)
+        if knocked.shown.ticket:
+            found = self._settings.keys.read_of_client(knocked.shown.ticket, knocked.container)
             await self._connect(client, found, ())
             return
-        async with self._api.of(knocked.token) as caller:
+        async with self._api.of(knocked.shown.token) as caller:
             found, held = await self._passed(client, caller, knocked)
         await self._connect(client, found, held)
 
@@ -97,8 +97,8 @@ class Relay:
             if not is_creating(refusal):
                 raise
         # The API has not said yet whose token it is.
-        with self._seats.taken(hashlib.sha256(knocked.token.encode()).hexdigest()):
-            await client.let_in(chosen_protocol(client.socket))
+        with self._seats.taken(hashlib.sha256(knocked.shown.token.encode()).hexdigest()):
+            await client.let_in(echoed(client.socket))
             return await Arrival(client, caller, knocked, self._settings.patience).passed()
 
     async def _connect(self, client: Client, found: Pass, held: Sequence[Frame]) -> None:
@@ -106,7 +106,7 @@ class Relay:
         with self._seats.taken(found.grant.user_id):
             agent = await dial(found, client.socket.query_params)
             try:
-                await client.let_in(chosen_protocol(client.socket))
+                await client.let_in(echoed(client.socket))
                 await client.tell("container_status", "running")
                 await self._carry(client, agent, found.grant, carry(client, agent, held, self._access_ends(found)))
             finally:
