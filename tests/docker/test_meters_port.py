@@ -1,10 +1,14 @@
 """`ports.Meters`: the same promises asked of the fake and of the kernel's counters for containers of Docker."""
 
+import configparser
 import contextlib
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +19,25 @@ from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.engine.docker_meters import DockerMeters
 from infra.hostagent.ports import Counters, Engine, EngineDown, Meter, Meters
 from infra.hostagent.profile import profile_of
+from infra.hostagent.quotas.disk import disk_of
 from infra.hostagent.usage.process_meter import ProcessMeter
+from tests.aws import ROOT
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.meters import IDLE, FakeMeters
 
 MEGABYTE = 1024 * 1024
+READ_IT = """
+import sys
+from pathlib import Path
+from infra.hostagent.engine.docker_engine import DockerEngine
+from infra.hostagent.engine.docker_meters import DockerMeters
+from infra.hostagent.quotas.disk import disk_of
+url, root, engine_id = sys.argv[1:]
+engine = DockerEngine(url)
+gauge = disk_of(engine, engine.facts(), Path(root)).gauge(engine_id)
+sys.exit(DockerMeters(url).of(engine_id).read() is None or not gauge())
+"""
 BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
 FILL_MEMORY = f"dd if=/dev/zero of=/dev/shm/filled bs={MEGABYTE} count=16"
 
@@ -129,6 +146,27 @@ def test_the_engine_is_asked_once(engine: RunningEngine) -> None:
         for _ in range(100):
             assert meter.read()
         assert asked == [engine_id] * 2
+    finally:
+        docker.remove(engine_id)
+
+
+def test_what_the_unit_of_the_fleet_leaves_of_root_is_enough_to_measure(engine: RunningEngine) -> None:
+    unit = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    unit.read(ROOT / "infra/aws/hosts/berth-agent.service")
+    kept = ",".join(each.lower().replace("cap_", "+") for each in unit["Service"]["CapabilityBoundingSet"].split())
+    docker = DockerEngine(engine.url)
+    disk = disk_of(docker, docker.facts(), Path(engine.root))
+    bench = Bench(docker, DockerMeters(engine.url), f"h{uuid.uuid4().hex[:8]}")
+    engine_id = docker.create(profile_of(a_spec(image=TINY, network_mode=NetworkMode.NONE), bench.host_id, "unused", 1))
+    with disk.limited(engine_id, 64):
+        docker.start(engine_id)
+    bench.does(engine_id, "echo something > /written; sync")
+    privileges = ["setpriv", f"--bounding-set=-all,{kept}", "--no-new-privs"]
+    try:
+        for measured, status in ((engine_id, 0), ("f" * 64, 1)):
+            command = [*privileges, sys.executable, "-c", READ_IT, engine.url, engine.root, measured]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stderr
     finally:
         docker.remove(engine_id)
 
