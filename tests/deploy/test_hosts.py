@@ -11,13 +11,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from chalicelib.contract.signatures import public_key_of
 from chalicelib.services.enrolment import Enrolments
 from infra.aws.bundle import AGENT, Bundle
 from infra.aws.deployment import FLEET, Deployment
+from infra.aws.hosts import control_key
 from infra.aws.hosts.drain import Drain
 from infra.aws.hosts.enrol import enrol
 from infra.aws.hosts.lifecycle import Lifecycle
@@ -167,6 +170,58 @@ def test_a_host_makes_its_key_and_is_known_by_what_the_queue_says_of_it(aws: Aws
     assert (tmp_path / "control-key.pub").read_text() == "PUBLIC"
 
 
+def test_an_agent_that_is_started_again_has_the_key_that_the_parameter_has_now(aws: Aws, tmp_path: Path) -> None:
+    ssm, file = aws.client("ssm"), tmp_path / "control-key.pub"
+    restarted: list[str] = []
+    for value in ("OLD", "OLD", "NEW"):
+        ssm.put_parameter(Name="/berth-y/control-public-key", Value=value, Type="String", Overwrite=True)
+        if not file.exists():
+            control_key.fetch(ssm, "/berth-y/control-public-key", file)
+        control_key.look(ssm, "/berth-y/control-public-key", file, lambda value=value: restarted.append(value))  # type: ignore[misc]
+
+    assert (restarted, file.read_text()) == (["NEW"], "OLD"), "a look that cannot restart the agent is made again"
+    control_key.fetch(ssm, "/berth-y/control-public-key", file)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("control-key.pub", "NEW")]
+
+
+def test_an_agent_starts_with_the_key_it_had_when_the_parameter_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "control-key.pub"
+    file.write_text("OLD")
+    nobody = boto3.client(
+        "ssm", REGION, endpoint_url="http://127.0.0.1:9", aws_access_key_id="x", aws_secret_access_key="x",
+        config=control_key.CONFIG,
+    )  # fmt: skip
+
+    with pytest.raises(EndpointConnectionError):
+        control_key.fetch(nobody, "/berth-y/control-public-key", file)
+
+    assert file.read_text() == "OLD"
+    assert "ExecStartPre=-+/usr/bin/python3 -m infra.aws.hosts.control_key" in _lines("berth-agent.service"), (
+        "a failure is let pass, and it may write"
+    )
+    longest = control_key.CONFIG.retries["total_max_attempts"] * (  # type: ignore[attr-defined]
+        control_key.CONFIG.connect_timeout + control_key.CONFIG.read_timeout  # type: ignore[attr-defined]
+    )
+    assert longest <= 10, "an agent's lease is a minute"
+
+
+def test_a_host_looks_for_another_key_by_itself_and_all_hosts_do_not_ask_at_once() -> None:
+    assert f"ExecStart=/usr/bin/python3 -m {control_key.__name__} --look" in _lines("berth-control-key.service")
+    assert {"OnUnitActiveSec=9min", "RandomizedDelaySec=2min"} <= {*_lines("berth-control-key.timer")}
+    agents = next(each for each in _lines("berth-agent.service") if "--control-key" in each)
+    assert f"--control-key {control_key.FILE}" in agents
+
+
+def test_every_unit_is_installed_and_started_or_left_to_its_timer() -> None:
+    script = (HOSTS / "bootstrap.sh").read_text()
+    [started] = [each for each in script.splitlines() if "enable -q --now berth-" in each]
+
+    assert 'install -m 0644 "$HERE"/berth-*.service "$HERE"/berth-*.timer /etc/systemd/system/' in script
+    timers = {each.stem for each in HOSTS.glob("*.timer")}
+    services = {each.name for each in HOSTS.glob("*.service") if each.stem not in timers}
+    assert set(started.split()[4:]) == services | {f"{each}.timer" for each in timers}
+
+
 class Host:
     """A host that is to go at some time, with containers that end one by one."""
 
@@ -314,6 +369,10 @@ def test_the_bundle_carries_only_what_a_host_runs(unpacked: Path) -> None:
         "infra/hostagent",
         "infra/images",
     }
+
+
+def _lines(unit: str) -> list[str]:
+    return (HOSTS / unit).read_text().splitlines()
 
 
 def _fleet() -> dict[str, Any]:

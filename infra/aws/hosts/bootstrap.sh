@@ -49,9 +49,9 @@ settings() {
 agent() {
     install -m 0700 -d /var/lib/berth
     python3 -m infra.aws.hosts.enrol
-    install -m 0644 "$HERE/berth-agent.service" "$HERE/berth-drain.service" /etc/systemd/system/
+    install -m 0644 "$HERE"/berth-*.service "$HERE"/berth-*.timer /etc/systemd/system/
     systemctl daemon-reload
-    systemctl enable -q --now berth-agent.service berth-drain.service
+    systemctl enable -q --now berth-agent.service berth-drain.service berth-control-key.timer
     for _ in $(seq 60); do
         curl -fs --max-time 2 "http://$BERTH_ADDRESS:7070/v1/health" > /dev/null && return
         sleep 2

@@ -13,6 +13,7 @@ import boto3
 
 from chalicelib.contract.enrolment import Enrolment
 from chalicelib.contract.signatures import public_key_of
+from infra.aws.hosts.control_key import FILE, fetch
 from infra.hostagent.keys import host_key
 
 
@@ -26,8 +27,7 @@ def enrol(sqs: Any, ssm: Any, env: Mapping[str, str], data: Path, control_key: P
         MessageGroupId=host,
         MessageDeduplicationId=f"{host}:{os.urandom(8).hex()}",
     )
-    found = ssm.get_parameter(Name=env["BERTH_CONTROL_KEY_PARAMETER"])
-    control_key.write_text(found["Parameter"]["Value"])
+    fetch(ssm, env["BERTH_CONTROL_KEY_PARAMETER"], control_key)
 
 
 if __name__ == "__main__":
@@ -37,5 +37,5 @@ if __name__ == "__main__":
         session.client("ssm"),
         os.environ,
         Path("/var/lib/berth"),
-        Path("/etc/berth/control-key.pub"),
+        FILE,
     )
