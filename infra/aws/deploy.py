@@ -23,22 +23,27 @@ from infra.aws.smoke import Smoke
 LEAST_RELAYS = {"dev": "1", "prod": "2"}
 """At the first time, when nothing else is asked for."""
 
+HOSTS_ARE_NEXT = "hosts     still have the old key: have their agents started again (docs/operations.md)"
+
 
 def up(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """Deploy, and see that it works."""
-    deployed, first = deployment.up({"AlarmTopicArn": parsed.alarm_topic} if parsed.alarm_topic else {})
+    whom = {"AlarmTopicArn": parsed.alarm_topic} if parsed.alarm_topic else {}
+    deployed, first = deployment.up(whom, new_keys=parsed.new_keys)
     token = deployment.first_token() if first else os.environ.get("BERTH_TOKEN")
     terminals = up_with_relays(deployment, parsed)
     deployment.say("smoke test")
     Smoke(deployed.rest_url, deployed.socket_url, token, terminals).run(deployment.say)
     deployment.say(f"REST       {deployed.rest_url}\nWebSocket  {deployed.socket_url}")
+    if parsed.new_keys and deployment.hosts_stack.exists():
+        deployment.say(HOSTS_ARE_NEXT)
     if first:
         deployment.say(f"token      {token}   (shown this once)")
 
 
-def keys(deployment: Deployment, _parsed: argparse.Namespace) -> None:
+def keys(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """The keys alone, for a stage that a pipeline deploys from the packaged template."""
-    deployment.say(deployment.parameters.ensure_keys())
+    deployment.say(deployment.keys(new=parsed.new_keys))
 
 
 def hosts(deployment: Deployment, parsed: argparse.Namespace) -> None:
@@ -106,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
     deploy.add_argument("--alarm-topic", default="", help="ARN of the SNS topic that alarms go to")
     _relay_options(deploy)
     deploy.set_defaults(api="", bucket="", min="", max="", type="", sessions="")
-    _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
+    pair = _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
+    for each in (deploy, pair):
+        each.add_argument("--new-keys", action="store_true", help="even if it has: the private one may be known")
     fleet = _verb(verbs, "hosts", hosts, "deploy or update the fleet of hosts of a stage")
     fleet.add_argument("--bucket", required=True, help="S3 bucket for the agent's bundle")
     fleet.add_argument("--image", default="", help="id of a Debian 12 image (needed at the first time)")

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.aws.bundle import Bundle
-from infra.aws.configuration import TERMINAL_URL, functions_told
+from infra.aws.configuration import KEY_FINGERPRINT, TERMINAL_URL, functions_told
 from infra.aws.errors import DeployError
 from infra.aws.finish import Deployed, Finish, Network
 from infra.aws.parameters import StageParameters
@@ -69,20 +69,27 @@ class Deployment:
     def watching_stack(self) -> CloudStack:
         return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-observability")
 
-    def up(self, whom: Mapping[str, str]) -> tuple[Deployed, bool]:
+    def up(self, whom: Mapping[str, str], *, new_keys: bool = False) -> tuple[Deployed, bool]:
         """Deploy or update everything; what is deployed, and whether it is the first time.
 
-        `whom` to tell of alarms, as the template's parameters; who was told before, when nobody is given.
+        `whom` to tell of alarms, as the template's parameters; who was told before, when nobody is given. `new_keys`
+        takes those that there are out of use.
         """
         self.say(f"stack {self.prefix}: tables, queues, log groups")
         self.stack.put(STACK, {"Prefix": self.prefix})
-        self.say("keys of the control plane")
-        self.parameters.ensure_keys()
+        self.keys(new=new_keys)
         first = not self.parameters.restore_state(self.state_file)
         deployed = self._functions()
         self.say(f"stack {self.watching_stack.name}: alarms, dashboard")
         self.watching_stack.put(WATCHING, {"Prefix": self.prefix, **whom})
         return deployed, first
+
+    def keys(self, *, new: bool = False) -> str:
+        """The control plane's public key, of a pair that is made if there is none, or anew."""
+        self.say("new keys of the control plane" if new else "keys of the control plane")
+        public = self.parameters.new_keys() if new else self.parameters.ensure_keys()
+        self.say(f"fingerprint {self.parameters.fingerprint}")
+        return public
 
     def add_hosts(self, bundle: Bundle, bucket: str, parameters: Mapping[str, str]) -> None:
         """Deploy or update the fleet, and take the function that calls agents into its network."""
@@ -102,9 +109,9 @@ class Deployment:
         parameters = self.terminals.of_fleet()
         is_ours = self.parameters.restore_state(self.state_file)
         api = {"ApiUrl": self._deployed().rest_url} if is_ours else {}
-        parameters = {**parameters, **api, **wishes}
         self.say("key of the relays")
         self.parameters.put_relay_key()
+        parameters = {**parameters, **api, **wishes, "KeyFingerprint": self.parameters.fingerprint}
         self.say(f"bundle {bundle.key}")
         bucket = parameters["BundleBucket"]
         self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)
@@ -152,7 +159,8 @@ class Deployment:
         """Functions and APIs, and all that Chalice cannot say of them."""
         self.say("functions and APIs (chalice deploy)")
         config, network = self.project / ".chalice" / "config.json", self._network()
-        with functions_told(config, self.stage, self.terminals.url, network):
+        told = {TERMINAL_URL: self.terminals.url, KEY_FINGERPRINT: self.parameters.fingerprint}
+        with functions_told(config, self.stage, told, network):
             self._chalice("deploy", only_from(locked_wheels(self.project / "requirements.txt")))
         self.parameters.keep_state(self.state_file)
         deployed = self._deployed()

@@ -1,5 +1,6 @@
 """What a stage keeps in Parameter Store besides its stack: keys, the sockets' address, Chalice's state."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,23 @@ class StageParameters:
         public = public_key_of(private)
         self._put(PUBLIC_KEY, public, "String", overwrite=True)
         return public
+
+    def new_keys(self) -> str:
+        """The public half of a new pair in place of the one there is; what relays read tickets with is new too.
+
+        The private half is written first: when all ends there, `ensure_keys` writes the public one after it.
+        """
+        self._put(PRIVATE_KEY, new_private_key(), "SecureString", overwrite=True)
+        public = self.ensure_keys()
+        if self.get(RELAY_KEY) is not None:
+            self.put_relay_key()
+        return public
+
+    @property
+    def fingerprint(self) -> str:
+        """By which the key in use is told from others, as `sha256sum` has it of the public one; empty without keys."""
+        public = self.get(PUBLIC_KEY)
+        return "" if public is None else hashlib.sha256(public.encode()).hexdigest()[:16]
 
     def put_relay_key(self) -> None:
         """What relays read tickets with, drawn from the control plane's key, or DeployError when there is none."""

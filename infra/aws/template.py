@@ -68,6 +68,11 @@ _NETWORK = {
         "Default": "",
         "Description": "Where the relays of terminals are, as their stack tells; empty for none",
     },
+    "KeyFingerprint": {
+        "Type": "String",
+        "Default": "",
+        "Description": "Of the control plane's key, by `infra.aws.deploy keys`; with another, functions read it anew",
+    },
 }
 
 
@@ -104,6 +109,7 @@ _ENVIRONMENT = {
         "Fn::Sub": "https://${WebsocketAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/api",
     },
     "BERTH_TERMINAL_URL": {"Ref": "TerminalUrl"},
+    "BERTH_CONTROL_KEY_FINGERPRINT": {"Ref": "KeyFingerprint"},
     "BERTH_CONTROL_KEY_SECRET": {"Fn::Sub": "/${Prefix}/control-private-key"},
     "BERTH_HOST_ROLE_PARAMETER": {"Fn::Sub": "/${Prefix}/host-role-id"},
     "BERTH_CONTROL_PUBLIC_KEY_PARAMETER": {"Fn::Sub": "/${Prefix}/control-public-key"},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from infra.aws.configuration import functions_told
+from infra.aws.configuration import TERMINAL_URL, functions_told
 from infra.aws.deployment import PROJECT, Deployment
 from infra.aws.finish import STAGE as API_STAGE
 from infra.aws.parameters import RELAY_KEY
@@ -61,7 +61,7 @@ def deploy(localstack: Localstack, folder: Path, say: Say, terminal_url: str = "
     session = SimpleNamespace(client=localstack.client, region_name=REGION)
     deployment = Deployment(session, STAGE, project.resolve(), say=say)
     config = project / ".chalice/config.json"
-    with _environment(localstack.environment), functions_told(config, STAGE, terminal_url):
+    with _environment(localstack.environment), functions_told(config, STAGE, {TERMINAL_URL: terminal_url}):
         deployed, _first = deployment.up({})
     deployment.parameters.put_sockets_endpoint(f"{localstack.endpoint}/{API_STAGE}")
     return Application(localstack, deployment, str(deployed.one("rest_api")["rest_api_id"]))

@@ -12,8 +12,10 @@ import pytest
 
 from chalicelib.contract.signatures import public_key_of
 from infra.aws.bundle import Bundle
+from infra.aws.configuration import KEY_FINGERPRINT
 from infra.aws.deployment import Deployment
 from infra.aws.finish import Deployed
+from infra.aws.parameters import PRIVATE_KEY, PUBLIC_KEY, RELAY_KEY
 from infra.aws.template import read
 from infra.aws.terminals import TEMPLATE
 from tests.aws import REGION, ROOT, Aws, moto_server
@@ -21,6 +23,7 @@ from tests.deploy.project import Project
 from tests.deploy.templates import template_defaults
 
 ON_MOTO = (sys.executable, str(ROOT / "tests/deploy/chalice_on_moto.py"))
+KEYS = (PRIVATE_KEY, PUBLIC_KEY, RELAY_KEY)
 FUNCTIONS = {
     "berth-dev": "app.app",
     "berth-dev-websocket_connect": "app.connect",
@@ -275,6 +278,40 @@ def test_functions_are_told_where_the_relays_are_and_stay_told(
     assert (project.path / ".chalice/config.json").read_bytes() == config
 
 
+def test_new_keys_change_the_environment_of_every_function_and_a_deployment_without_them_nothing(
+    account: Account, deployment: Deployment, deployed: Deployed
+) -> None:
+    said: list[str] = []
+    parameters = deployment.parameters
+    stage = Deployment(deployment.session, "dev", deployment.project, deployment.chalice, said.append)
+    deployment.up({})
+    before, of_relays = _environments(account), deployment.terminals.stack.parameters()
+    keys = [parameters.get(each) for each in KEYS]
+
+    deployment.up({})
+    deployment.add_relays(Bundle("relay", b"relay"), {})
+
+    assert (_environments(account), deployment.terminals.stack.parameters()) == (before, of_relays)
+    assert [parameters.get(each) for each in KEYS] == keys
+
+    stage.up({}, new_keys=True)
+    stage.add_relays(Bundle("relay", b"relay"), {})
+
+    after, new = _environments(account), [str(parameters.get(each)) for each in KEYS]
+    assert set(after) == set(FUNCTIONS)
+    for name in FUNCTIONS:
+        had = before[name].pop(KEY_FINGERPRINT)
+        assert (had, after[name].pop(KEY_FINGERPRINT)) == (had, parameters.fingerprint), name
+        assert had != parameters.fingerprint, name
+    assert after == before
+    assert all(one != other for one, other in zip(new, keys, strict=True))
+    assert deployment.terminals.stack.parameters() == {**of_relays, "KeyFingerprint": parameters.fingerprint}
+    assert f"fingerprint {parameters.fingerprint}" in said
+    told = "\n".join([*said, str(parameters.get("chalice-deployed")), json.dumps(_stacks(account), default=str)])
+    for secret in (*new[0].splitlines()[1:-1], new[2]):
+        assert secret not in told
+
+
 def test_a_deployment_leaves_functions_that_call_agents_in_the_hosts_network(
     account: Account, deployment: Deployment, deployed: Deployed
 ) -> None:
@@ -322,6 +359,15 @@ def _terminal_url(account: Account) -> str | None:
     found = account.client("lambda").get_function_configuration(FunctionName="berth-dev")
     url: str | None = found["Environment"]["Variables"].get("BERTH_TERMINAL_URL")
     return url
+
+
+def _environments(account: Account) -> dict[str, dict[str, str]]:
+    functions = account.client("lambda").list_functions()["Functions"]
+    return {each["FunctionName"]: dict(each["Environment"]["Variables"]) for each in functions}
+
+
+def _stacks(account: Account) -> Any:
+    return account.client("cloudformation").describe_stacks()["Stacks"]
 
 
 def _identities(account: Account) -> dict[str, Any]:

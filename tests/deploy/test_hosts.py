@@ -3,6 +3,7 @@
 import configparser
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -210,6 +211,17 @@ def test_a_host_looks_for_another_key_by_itself_and_all_hosts_do_not_ask_at_once
     assert {"OnUnitActiveSec=9min", "RandomizedDelaySec=2min"} <= {*_lines("berth-control-key.timer")}
     agents = next(each for each in _lines("berth-agent.service") if "--control-key" in each)
     assert f"--control-key {control_key.FILE}" in agents
+
+
+def test_the_page_has_agents_of_the_fleet_started_again_by_names_that_there_are() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    [named] = _fleet()["HostTemplate"]["Properties"]["LaunchTemplateData"]["TagSpecifications"]
+
+    [target] = re.findall(r"--targets Key=tag:(\w+),Values=([\w-]+)", page)
+    assert named["Tags"] == [{"Key": target[0], "Value": {"Fn::Sub": target[1].replace("berth-dev", "${Prefix}")}}]
+    [unit] = re.findall(r"systemctl restart ([\w.-]+)", page)
+    assert (HOSTS / unit).exists()
+    assert f"sha256sum {control_key.FILE}" in page
 
 
 def test_every_unit_is_installed_and_started_or_left_to_its_timer() -> None:

@@ -264,13 +264,16 @@ def test_the_relays_key_is_a_secret_parameter_and_nowhere_else(
         assert secret not in _user_data(aws)
 
 
-def test_a_machine_is_told_where_everything_is(aws: Aws, relays: dict[str, str]) -> None:
+def test_a_machine_is_told_where_everything_is_and_made_for_the_key_in_use(
+    aws: Aws, deployment: Deployment, relays: dict[str, str]
+) -> None:
     text = _user_data(aws)
     settings = dict(line.split("=", 1) for line in text.splitlines() if line.startswith("BERTH_"))
 
     assert settings["BERTH_API"] == WISHES["ApiUrl"]
     assert settings["BERTH_ORIGINS"] == f"'{WISHES['Origins']}'"
     assert settings["BERTH_GROUP"] == "berth-dev-relays"
+    assert settings["BERTH_KEY_FINGERPRINT"] == deployment.parameters.fingerprint != ""
     assert settings["BERTH_RELAY_KEY_PARAMETER"] == "/berth-dev/relay-key"
     assert settings["BERTH_CONTROL_KEY_PARAMETER"] == "/berth-dev/control-public-key"
     assert f"{Bundle('relay', b'relay').sha256}  /opt/berth.tar.gz" in text

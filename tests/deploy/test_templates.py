@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib import start
+from infra.aws.configuration import KEY_FINGERPRINT
 from infra.aws.template import FUNCTIONS, MERGE, QUEUES, merge_template, read
 from tests.aws import ROOT
 from tests.deploy.audit import lint_findings, security_findings
@@ -82,6 +83,11 @@ def test_tables_keep_what_is_written_and_forget_what_is_over(package: Package) -
         "HostsTable": {"by_state"},
         "TokensTable": {"by_user"},
     }
+
+
+def test_a_pipeline_says_which_key_is_in_use_so_that_functions_read_a_new_one(package: Package) -> None:
+    for name, function in package.of_type("AWS::Lambda::Function").items():
+        assert function["Environment"]["Variables"][KEY_FINGERPRINT] == {"Ref": "KeyFingerprint"}, name
 
 
 @pytest.mark.parametrize("name", ["Commands", "Events", "Enrolments"])
