@@ -236,3 +236,24 @@ ALARMS = (
     Alarm("requests-refused", "Very many requests are refused for rate", Series("RateLimited", "Sum"), 5000),
     Alarm("rates-not-shared", "Counts of requests are not shared", Series("RateNotShared", "Sum"), 10, periods=2),
 )
+
+OF_RELAYS = Alarm(
+    "relays-too-few",
+    "No relay of terminals is well",
+    Series(
+        "HealthyHostCount",
+        "Maximum",
+        {"TargetGroup": "${RelayTargets.TargetGroupFullName}", "LoadBalancer": "${Balancer.LoadBalancerFullName}"},
+        "AWS/ApplicationELB",
+    ),
+    1,
+    below=True,
+    period=MINUTE,
+    periods=3,
+    missing="breaching",
+)
+"""In the relays' own stack (`relays/relays.json`), where its load balancer is.
+
+Each part of the load balancer counts the relays that it finds well: with the highest count below one, no client is
+served. Of a group without relays nothing is measured, and a stage that has this stack is to have one always.
+"""

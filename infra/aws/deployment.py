@@ -69,6 +69,12 @@ class Deployment:
     def watching_stack(self) -> CloudStack:
         return CloudStack(self.session.client("cloudformation"), f"{self.prefix}-observability")
 
+    @property
+    def alarm_topic(self) -> str:
+        """Who is told of the stage's alarms, whichever stack they are in; empty for nobody."""
+        stacks = [each for each in (self.watching_stack, self.stack) if each.exists()]
+        return next((topic for each in stacks if (topic := each.parameters().get("AlarmTopicArn"))), "")
+
     def up(self, whom: Mapping[str, str], *, new_keys: bool = False) -> tuple[Deployed, bool]:
         """Deploy or update everything; what is deployed, and whether it is the first time.
 
@@ -111,7 +117,8 @@ class Deployment:
         api = {"ApiUrl": self._deployed().rest_url} if is_ours else {}
         self.say("key of the relays")
         self.parameters.put_relay_key()
-        parameters = {**parameters, **api, **wishes, "KeyFingerprint": self.parameters.fingerprint}
+        of_stage = {"KeyFingerprint": self.parameters.fingerprint, "AlarmTopicArn": self.alarm_topic}
+        parameters = {**parameters, **api, **wishes, **of_stage}
         self.say(f"bundle {bundle.key}")
         bucket = parameters["BundleBucket"]
         self.session.client("s3").put_object(Bucket=bucket, Key=bundle.key, Body=bundle.content)

@@ -23,6 +23,7 @@ from tests.deploy.project import Project
 from tests.deploy.templates import template_defaults
 
 ON_MOTO = (sys.executable, str(ROOT / "tests/deploy/chalice_on_moto.py"))
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:told"
 KEYS = (PRIVATE_KEY, PUBLIC_KEY, RELAY_KEY)
 FUNCTIONS = {
     "berth-dev": "app.app",
@@ -269,13 +270,14 @@ def test_functions_are_told_where_the_relays_are_and_stay_told(
 
     assert (before, _terminal_url(account)) == (None, "wss://terminals.example.com/ws/terminal")
     assert deployment.terminals.stack.parameters()["ApiUrl"] == deployed.rest_url
-    deployment.up({})
+    deployment.up({"AlarmTopicArn": TOPIC})
     assert _terminal_url(account) == "wss://terminals.example.com/ws/terminal"
     # as after a deployment that ended before the functions were told
     account.client("lambda").update_function_configuration(FunctionName="berth-dev", Environment={"Variables": {}})
     deployment.add_relays(Bundle("relay", b"relay"), {})
     assert _terminal_url(account) == "wss://terminals.example.com/ws/terminal"
     assert (project.path / ".chalice/config.json").read_bytes() == config
+    assert deployment.terminals.stack.parameters()["AlarmTopicArn"] == TOPIC
 
 
 def test_new_keys_change_the_environment_of_every_function_and_a_deployment_without_them_nothing(

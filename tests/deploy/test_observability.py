@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from chalicelib.contract.statuses import Stage
-from infra.aws.alarms import ALARMS, OURS, Alarm, Series
+from infra.aws.alarms import ALARMS, OF_RELAYS, OURS, Alarm, Series
 from infra.aws.observability import FILE, template, written
 from infra.aws.template import FUNCTIONS, QUEUES, function_name
+from infra.aws.terminals import TEMPLATE
 from tests.aws import ROOT, Aws, moto_server
 from tests.deploy.audit import lint_findings
 
+EVERY = (*ALARMS, OF_RELAYS)
 RUNBOOKS = ROOT / "docs/runbooks"
 PREFIX = "berth-dev"
 SEARCH = re.compile(r"SEARCH\('\{Berth,deployment,(\w+)\} MetricName=\"(\w+)\" deployment=\"\$\{Deployment\}\"'")
@@ -135,13 +137,33 @@ def test_every_function_has_its_errors_watched_and_every_queue_its_age_and_its_d
 def test_every_alarm_has_one_page_and_every_page_one_alarm() -> None:
     in_fleet = json.loads((ROOT / "infra/aws/hosts/fleet.json").read_text())["Resources"].values()
     names = [each["Properties"]["AlarmName"]["Fn::Sub"] for each in in_fleet if each["Type"].endswith("::Alarm")]
-    alarms = {each.name for each in ALARMS} | {name.removeprefix("${Prefix}-") for name in names}
+    alarms = {each.name for each in EVERY} | {name.removeprefix("${Prefix}-") for name in names}
 
     assert {page.stem for page in RUNBOOKS.glob("*.md")} - {"index"} == alarms
-    assert len({each.name for each in ALARMS}) == len(ALARMS)
+    assert len({each.name for each in EVERY}) == len(EVERY)
 
 
-@pytest.mark.parametrize("alarm", ALARMS, ids=lambda each: each.name)
+def test_the_relays_stack_has_its_alarm_as_the_row_says_and_of_its_own_load_balancer() -> None:
+    relays = json.loads(TEMPLATE.read_text())
+    resources, types = relays["Resources"], {name: each["Type"] for name, each in relays["Resources"].items()}
+    alarms = {name: each for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+
+    assert alarms == {OF_RELAYS.title: OF_RELAYS.resource()}
+    watched = {
+        name: types[value.strip("${}").partition(".")[0]] for name, value in OF_RELAYS.series[0].dimensions.items()
+    }
+    assert watched == {name: f"AWS::ElasticLoadBalancingV2::{name}" for name in ("TargetGroup", "LoadBalancer")}
+    assert relays["Parameters"]["AlarmTopicArn"] == template()["Parameters"]["AlarmTopicArn"]
+    assert relays["Conditions"].items() >= template()["Conditions"].items()
+
+
+def test_no_relay_at_all_is_as_bad_as_none_that_is_well_since_a_stage_with_relays_has_one() -> None:
+    least = json.loads(TEMPLATE.read_text())["Parameters"]["MinRelays"]["MinValue"]
+
+    assert (OF_RELAYS.missing, OF_RELAYS.below, OF_RELAYS.most) == ("breaching", True, least)
+
+
+@pytest.mark.parametrize("alarm", EVERY, ids=lambda each: each.name)
 def test_an_alarm_says_where_its_page_is_and_the_page_what_to_do(alarm: Alarm) -> None:
     described = alarm.resource()["Properties"]["AlarmDescription"]
     page = ROOT / described.rpartition(" ")[2]
@@ -178,12 +200,12 @@ def test_cloudformation_makes_the_dashboard(moto: Aws) -> None:
 def test_cloudwatch_takes_every_alarm(moto: Aws) -> None:
     """One by one, since moto's CloudFormation makes no alarms."""
     client = moto.client("cloudwatch")
-    for alarm in ALARMS:
+    for alarm in EVERY:
         client.put_metric_alarm(**_resolved(alarm.resource()["Properties"]) | {"AlarmActions": []})
 
     described = [each for page in client.get_paginator("describe_alarms").paginate() for each in page["MetricAlarms"]]
 
-    assert {each["AlarmName"] for each in described} == {f"{PREFIX}-{each.name}" for each in ALARMS}
+    assert {each["AlarmName"] for each in described} == {f"{PREFIX}-{each.name}" for each in EVERY}
     ours = [each for each in described if each.get("Namespace") == OURS]
     assert all({"Name": "deployment", "Value": "dev"} in each["Dimensions"] for each in ours)
 

@@ -280,6 +280,27 @@ def test_a_machine_is_told_where_everything_is_and_made_for_the_key_in_use(
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
 
 
+def test_the_alarms_topic_is_the_stages_whether_it_is_deployed_from_here_or_by_a_pipeline(
+    aws: Aws, deployment: Deployment, relays: dict[str, str]
+) -> None:
+    stage = Deployment(deployment.session, "prod", deployment.project)
+    client, told = aws.client("cloudformation"), []
+    parameter = {"Type": "String", "Default": ""}
+    body = {"Parameters": {"AlarmTopicArn": parameter}, "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}
+    for stack, topic in (("berth-prod", ""), ("berth-prod-observability", "arn:from-here")):
+        given = [{"ParameterKey": "AlarmTopicArn", "ParameterValue": topic}]
+        told.append(stage.alarm_topic)
+        client.create_stack(StackName=stack, TemplateBody=json.dumps(body), Parameters=given)
+    told.append(stage.alarm_topic)
+    client.delete_stack(StackName="berth-prod-observability")
+    given = [{"ParameterKey": "AlarmTopicArn", "ParameterValue": "arn:from-a-pipeline"}]
+    client.update_stack(StackName="berth-prod", TemplateBody=json.dumps(body), Parameters=given)
+
+    assert [*told, stage.alarm_topic] == ["", "", "arn:from-here", "arn:from-a-pipeline"]
+    assert deployment.terminals.stack.parameters()["AlarmTopicArn"] == "", "nobody is told of this stage"
+    client.delete_stack(StackName="berth-prod")
+
+
 def test_an_update_keeps_what_is_not_said_again_and_has_the_new_bundle(
     aws: Aws, deployment: Deployment, relays: dict[str, str]
 ) -> None:
