@@ -44,6 +44,10 @@ class EngineRefused(EngineError):
         self.text = text
 
 
+class NoSuchUser(EngineRefused):
+    """A command was to run as somebody whom the container's image does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A running container's place in its network: the hardware address of its card, and its IPv4 address."""
@@ -281,7 +285,10 @@ class Engine(Protocol):
         """Run a command inside to its end. EngineDown when it takes longer, NotThere, or EngineRefused."""
 
     def prepare(self, engine_id: str, command: Command) -> str:
-        """Have a command ready to run in a running container, once, and return its id; NotThere or EngineRefused."""
+        """Have a command ready to run in a running container, once, and return its id; NotThere or EngineRefused.
+
+        Of a user who is not there newer engines say so here (NoSuchUser), older ones when it is to run (`Exited`).
+        """
 
     def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
         """Run what was prepared to its end, or leave it once `over` says so, which is asked often.

@@ -22,6 +22,7 @@ from infra.hostagent.ports import (
     Exited,
     ImageMissing,
     NameInUse,
+    NoSuchUser,
     NotThere,
     Ran,
     Size,
@@ -79,6 +80,8 @@ class FakeEngine:
     sizes: bool = False
     now: Callable[[], float] = time.time
     users: set[str] = field(default_factory=lambda: {"0"})
+    knows_users: bool = False
+    """Newer engines look whether there is such a user before anything is run."""
     """Whom every image has."""
     programs: dict[tuple[str, ...], Program] = field(default_factory=dict)
     prepared: dict[str, Command] = field(default_factory=dict)
@@ -277,6 +280,8 @@ class FakeEngine:
                 raise EngineRefused(f"Container {engine_id} is not running")
             exec_id = f"exec{next(self._ids)}"
             self.prepared[exec_id] = command
+            if self.knows_users and command.user not in self.users:
+                raise NoSuchUser("unable to find user")
             self._inside[exec_id] = engine_id
         return exec_id
 

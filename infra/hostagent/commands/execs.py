@@ -20,7 +20,7 @@ from infra.hostagent.containers.keeper import CallRefused
 from infra.hostagent.journal.intents import Step
 from infra.hostagent.journal.journal import Journal
 from infra.hostagent.notes import Notes
-from infra.hostagent.ports import STDERR, STDOUT, Command, Engine, EngineRefused, Exited, NotThere
+from infra.hostagent.ports import STDERR, STDOUT, Command, Engine, EngineRefused, Exited, NoSuchUser, NotThere
 
 log = logging.getLogger("berth.agent.exec")
 
@@ -128,8 +128,12 @@ class Execs:
         return heard, exited
 
     def _run(self, command: Command, attempt: "_Attempt[Kept]") -> tuple[Kept, Exited]:
-        exec_id = self.engine.prepare(attempt.engine_id, command)
         heard = attempt.kept()
+        try:
+            exec_id = self.engine.prepare(attempt.engine_id, command)
+        except NoSuchUser as error:
+            heard.close()
+            return heard, Exited(_NOT_POSSIBLE, started=False, said=error.text)
         with self.notes.kept(exec_id):
             exited = self.engine.run_prepared(
                 exec_id, heard.take, lambda: self._closed.is_set() or self.clock() >= attempt.ends, attempt.given

@@ -48,6 +48,16 @@ def kill_tree(root: int) -> bool:
     return False
 
 
+def begins_session(number: int, engine_id: str) -> bool:
+    """Whether it is in that container and the first of its session, as commands are by runc."""
+    process = look_at(number)
+    if process is None or process.session != number:
+        return False
+    with contextlib.suppress(OSError):
+        return engine_id in (_PROC / str(number) / "cgroup").read_text()
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Mates:
     """Who is in one session with a process."""

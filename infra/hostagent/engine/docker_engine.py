@@ -11,7 +11,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
 from docker.utils import version_lt
 
-from infra.hostagent.commands.kill import kill_tree
+from infra.hostagent.commands.kill import begins_session, kill_tree
 from infra.hostagent.engine.docker_client import CALL_SECONDS
 from infra.hostagent.engine.docker_client import connect as _connect
 from infra.hostagent.engine.docker_client import our_errors as _ours
@@ -31,6 +31,7 @@ from infra.hostagent.ports import (
     Exited,
     ImageMissing,
     NameInUse,
+    NoSuchUser,
     NotThere,
     Ran,
     Size,
@@ -55,6 +56,8 @@ LIST_SECONDS = 20
 """The same for the list of containers: with the time between two looks, half a minute."""
 
 _CONFLICT = 409
+
+_NO_USER = "unable to find user"
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -248,16 +251,21 @@ class DockerEngine:
 
     def prepare(self, engine_id: str, command: Command) -> str:
         with _ours():
-            made = self._api().exec_create(
-                engine_id,
-                list(command.argv),
-                user=command.user,
-                workdir=command.workdir,
-                environment=dict(command.environment),
-                stdin=command.reads,
-                tty=command.tty,
-                detach_keys=detach_keys() if command.tty else None,
-            )
+            try:
+                made = self._api().exec_create(
+                    engine_id,
+                    list(command.argv),
+                    user=command.user,
+                    workdir=command.workdir,
+                    environment=dict(command.environment),
+                    stdin=command.reads,
+                    tty=command.tty,
+                    detach_keys=detach_keys() if command.tty else None,
+                )
+            except APIError as error:
+                if _NO_USER in str(error.explanation):
+                    raise NoSuchUser(_NO_USER) from error
+                raise
         return str(made["Id"])
 
     def run_prepared(self, exec_id: str, take: Take, over: Callable[[], bool], given: bytes | None = None) -> Exited:
@@ -305,7 +313,9 @@ class DockerEngine:
                 found = self._settled(exec_id, lambda found: not found["Running"] or found["Pid"] != 0)
             except NotFound:
                 return
-        if found["Running"] and not (found["Pid"] and kill_tree(found["Pid"])):
+        if not found["Running"] and not begins_session(found["Pid"], found["ContainerID"]):
+            return  # engines from 26 on say so of one whose client has gone, too
+        if not (found["Pid"] and kill_tree(found["Pid"])):
             raise EngineRefused("processes of a command do not end")
 
     def find(self, name: str) -> EngineContainer | None:

@@ -58,9 +58,12 @@ class Host:
         return [command.user for command in self.engine.prepared.values()]
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+@pytest.fixture(params=[False, True], ids=["older engine", "newer engine"])
+def host(tmp_path: Path, request: pytest.FixtureRequest) -> Host:
+    """On an engine that finds out late that there is no such user, and on one that says so before anything runs."""
+    made = Host(tmp_path)
+    made.engine.knows_users = request.param
+    return made
 
 
 def a_call(container_id: str, *command: str, **changes: Any) -> ExecCall:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.hostagent.commands.kill import kill_tree, look_at
+from infra.hostagent.commands.kill import begins_session, kill_tree, look_at
 
 
 @contextmanager
@@ -59,6 +59,18 @@ def test_a_process_that_begins_others_without_end_is_outrun(tmp_path: Path) -> N
         found = [look_at(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit()]
 
     assert not [each for each in found if each is not None and each.session == process.pid]
+
+
+def test_the_first_of_a_session_is_known_by_its_control_group() -> None:
+    with shell("sleep 100 & wait") as process:
+        until(lambda: len(in_session(process.pid)) == 2)
+        [other] = in_session(process.pid) - {process.pid}
+        own = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()[0].rpartition(":")[2]
+
+        assert begins_session(process.pid, own)
+        assert not begins_session(other, own)
+        assert not begins_session(process.pid, "b" * 64)
+    assert not begins_session(process.pid, own)
 
 
 def test_others_live_on() -> None:
