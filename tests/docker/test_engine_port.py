@@ -24,6 +24,7 @@ from infra.hostagent.ports import (
     Exited,
     ImageMissing,
     NameInUse,
+    NoSuchUser,
     NotThere,
     Ran,
     Size,
@@ -316,9 +317,14 @@ def test_a_command_reads_what_it_is_given_to_its_end(bench: Bench, size: int) ->
 
 
 def test_a_command_that_cannot_be_started_says_so(bench: Bench) -> None:
-    for command in (Command(("no-such-program",), "0"), Command(PRINTS, "no-such-user")):
-        exited, _, _ = run(bench, command)
-        assert (exited.started, exited.exit_code) == (False, 126)
+    exited, _, _ = run(bench, Command(("no-such-program",), "0"))
+    assert (exited.started, exited.exit_code in (126, 127)) == (False, True)
+
+    try:
+        exited, _, _ = run(bench, Command(PRINTS, "no-such-user"))
+    except NoSuchUser:
+        return  # newer engines look before they have it ready
+    assert (exited.started, exited.exit_code) == (False, 126)
 
 
 def test_a_command_is_left_when_its_time_is_over_and_ends_when_told(bench: Bench) -> None:

@@ -57,6 +57,7 @@ LIST_SECONDS = 20
 
 _CONFLICT = 409
 
+_NO_CONTAINER = "No such container"
 _NO_USER = "unable to find user"
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -197,6 +198,10 @@ class DockerEngine:
                     raise
                 self._join_again(engine_id)
                 self._api().start(engine_id)
+            except APIError as error:
+                if _NO_CONTAINER in str(error.explanation):  # its holder, of which newer engines say so by 500
+                    raise NotThere(str(error.explanation)) from error
+                raise
 
     def _join_again(self, engine_id: str) -> None:
         """A stopped container knows its network by an id that is gone when the network has been made again."""
