@@ -219,7 +219,7 @@ _DEVICES = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urand
     "/proc/timer_list",
     "/proc/interrupts",
 }
-"""A root that is nobody outside can make no devices: it is lent the host's. Newer engines hide more of /proc by them."""
+"""A root that is nobody outside can make no devices: it is lent the host's; newer engines hide more of /proc."""
 _KERNEL_FILESYSTEMS = {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
 
 
