@@ -65,12 +65,18 @@ class Execs:
 
     def run(self, call: ExecCall) -> Ran:
         """Run it to its end, or its time's; CallRefused when it was not run at all."""
-        inside = self.running(call.container_id, call.generation)
-        command = Command(tuple(call.command), ROOT, call.workdir, inside.environment(call.environment))
+
+        def command(inside: Running) -> Command:
+            return Command(tuple(call.command), ROOT, call.workdir, inside.environment(call.environment))
+
         return _answer(*self.once(call, command, Printed))
 
     def once(
-        self, call: InsideCall, command: Command, kept: Callable[[], Kept], given: bytes | None = None
+        self,
+        call: InsideCall,
+        command: Callable[["Running"], Command],
+        kept: Callable[[], Kept],
+        given: bytes | None = None,
     ) -> tuple[Kept, Exited, int]:
         """Run a command as whom the call says: what was kept of it, how it ended, and after how many milliseconds.
 
@@ -78,10 +84,10 @@ class Execs:
         """
         began = self.clock()
         with self._place(call.container_id):
-            engine_id = self.running(call.container_id, call.generation).engine_id
-            attempt = _Attempt(engine_id, kept, given, began + call.timeout_seconds)
+            inside = self.running(call.container_id, call.generation)
+            attempt = _Attempt(inside.engine_id, kept, given, began + call.timeout_seconds)
             try:
-                heard, exited = self._as_asked(call.user, command, attempt)
+                heard, exited = self._as_asked(call.user, command(inside), attempt)
             except (NotThere, EngineRefused) as error:
                 raise not_running() from error
         took = round((self.clock() - began) * 1000)

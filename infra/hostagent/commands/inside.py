@@ -76,7 +76,7 @@ class Files:
         )
         size = LISTING_BYTES if call.deed is FileDeed.LIST else FILE_BYTES + _SAID_BYTES
         given = call.content if call.deed is FileDeed.WRITE else None
-        caught, exited, _ = self.execs.once(call, command, lambda: Caught(size), given)
+        caught, exited, _ = self.execs.once(call, lambda _: command, lambda: Caught(size), given)
         return _filed(call, caught, exited)
 
 
