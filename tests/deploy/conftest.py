@@ -1,13 +1,14 @@
 """What is judged: the packaged application with its template, once per run."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.aws import ROOT
+from tests.aws import ROOT, Aws, moto_server
 from tests.deploy.audit import audit_environment, transformed
 from tests.deploy.project import Project
 
@@ -29,6 +30,13 @@ class Package:
         """Properties of every resource of a type, by name."""
         found = self.plain["Resources"].items()
         return {name: each["Properties"] for name, each in found if each["Type"] == kind}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    """An account with nothing in it, for one file of tests."""
+    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

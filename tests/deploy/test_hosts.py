@@ -1,13 +1,10 @@
 """The fleet: its template in moto's CloudFormation, its settings, and how a host comes and goes."""
 
 import configparser
-import io
 import json
 import re
 import subprocess
-import sys
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,25 +23,13 @@ from infra.aws.hosts.drain import Drain
 from infra.aws.hosts.enrol import enrol
 from infra.aws.hosts.lifecycle import Lifecycle
 from infra.hostagent.keys import host_key
-from tests.aws import REGION, ROOT, Aws, moto_server
+from tests.aws import REGION, ROOT, Aws
 from tests.deploy.audit import lint_findings, security_findings
+from tests.deploy.bundles import program_of, unpacked_to
 from tests.deploy.templates import way_out
 from tests.fakes.world import World
 
 HOSTS = ROOT / "infra/aws/hosts"
-
-RUN_AGENT = """
-import runpy, sys
-sys.path[:0] = sys.argv[1:3]
-sys.argv[:3] = ["agent"]
-runpy.run_module("infra.hostagent", run_name="__main__")
-"""
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -342,14 +327,11 @@ def test_the_agents_unit_leaves_it_what_it_needs_of_root_and_no_more() -> None:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("host")
-    with tarfile.open(fileobj=io.BytesIO(AGENT.build().content)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked_to(tmp_path_factory.mktemp("host"), AGENT)
 
 
 def test_the_agent_runs_out_of_its_bundle_alone(unpacked: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", "-B", "-c", RUN_AGENT, str(unpacked / "packages"), str(unpacked)]
+    command = program_of(unpacked, "infra.hostagent")
 
     done = subprocess.run([*command, "keygen", "--data", str(tmp_path)], capture_output=True, text=True, check=False)
 

@@ -2,17 +2,13 @@
 
 import base64
 import configparser
-import io
 import json
 import os
 import shlex
 import signal
 import socket
 import subprocess
-import sys
-import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +28,9 @@ from infra.relay.__main__ import KEEP_ALIVE_SECONDS, STOP_SECONDS
 from infra.relay.api import Keys
 from infra.relay.app import PATH, Relay, RelaySettings
 from infra.relay.line import PING_SECONDS
-from tests.aws import REGION, ROOT, Aws, moto_server
+from tests.aws import REGION, ROOT, Aws
 from tests.deploy.audit import lint_findings, security_findings
+from tests.deploy.bundles import program_of, unpacked_to
 from tests.deploy.templates import template_defaults, way_out
 
 RELAYS = ROOT / "infra/aws/relays"
@@ -46,19 +43,6 @@ WISHES = {
 }
 
 ACCEPTED = {"CKV_AWS_91": "addresses of terminals may carry tokens, which a log would keep"}
-
-RUN_RELAY = """
-import runpy, sys
-sys.path[:0] = sys.argv[1:3]
-sys.argv[:3] = ["relay"]
-runpy.run_module("infra.relay", run_name="__main__")
-"""
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with moto_server(tmp_path_factory.mktemp("moto") / "moto.log") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -360,10 +344,7 @@ def test_destroying_a_stage_takes_relays_before_the_network_they_are_in(
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("relay")
-    with tarfile.open(fileobj=io.BytesIO(RELAY.build().content)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked_to(tmp_path_factory.mktemp("relay"), RELAY)
 
 
 class Machine:
@@ -468,7 +449,7 @@ def test_the_relay_runs_out_of_its_bundle_alone_as_its_unit_says(machine: Machin
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-I", "-S", "-B", "-c", RUN_RELAY, str(unpacked / "packages"), str(unpacked)]
+    command = program_of(unpacked, "infra.relay")
     options = [str(port) if each == "8443" else each for each in _asked(machine.etc / "berth/keys")]
 
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
