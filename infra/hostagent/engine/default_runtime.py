@@ -4,13 +4,12 @@ import contextlib
 import time
 from typing import Any
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from infra.hostagent.engine.docker_client import CALL_SECONDS, connect, our_errors
-from infra.hostagent.engine.docker_namespaces import IMAGE, import_holder
+from infra.hostagent.engine.docker_namespaces import IDLE, idler
 from infra.hostagent.ports import EngineDown, EngineError, EngineRefused
 
-_PROGRAM = "/pause"
 _LABEL = "berth.trial"
 _MEMORY = 32 * 1024 * 1024
 _NOT_FOUND = 404
@@ -53,14 +52,9 @@ def _live(api: Any, trial: str, host_id: str, runtime: str) -> None:
         runtime=runtime, network_mode="none", mem_limit=_MEMORY, memswap_limit=_MEMORY, cap_drop=["ALL"],
         read_only=True, log_config={"Type": "none", "Config": {}},
     )  # fmt: skip
-    arguments = {"name": trial, "entrypoint": [_PROGRAM], "labels": {_LABEL: host_id}, "host_config": config}
-    try:
-        engine_id = api.create_container(IMAGE, **arguments)["Id"]
-    except ImageNotFound:
-        import_holder(api)
-        engine_id = api.create_container(IMAGE, **arguments)["Id"]
+    engine_id = idler(api, {"name": trial, "entrypoint": [IDLE], "labels": {_LABEL: host_id}, "host_config": config})
     api.start(engine_id)
-    command = api.exec_create(engine_id, [_PROGRAM])["Id"]
+    command = api.exec_create(engine_id, [IDLE])["Id"]
     api.exec_start(command, detach=True)
     ends = time.monotonic() + _TRIAL_SECONDS
     while not api.exec_inspect(command)["Running"]:

@@ -24,6 +24,8 @@ LABEL_HOLDER = "berth.holder"
 """Holders carry their host's id under this label and no other of ours: nobody takes them for containers of users."""
 
 IMAGE = "berth/holder:1"
+IDLE = "/pause"
+"""The only program in it, which does nothing."""
 
 _MEMORY = 32 * 1024 * 1024
 _THREADS = 32
@@ -72,17 +74,13 @@ class DockerNamespaces:
         )
         arguments = {
             "name": f"berth-net-{self._host_id}-{secrets.token_hex(6)}",
-            "entrypoint": ["/pause"],
+            "entrypoint": [IDLE],
             "hostname": "container",
             "user": "65534",
             "labels": {LABEL_HOLDER: self._host_id},
             "host_config": config,
         }
-        try:
-            return str(api.create_container(IMAGE, **arguments)["Id"])
-        except ImageNotFound:
-            import_holder(api)
-            return str(api.create_container(IMAGE, **arguments)["Id"])
+        return idler(api, arguments)
 
     def all(self) -> list[Holder]:
         with our_errors():
@@ -127,8 +125,16 @@ class DockerNamespaces:
         return self._client
 
 
-def import_holder(api: Any) -> None:
-    """Have the engine hold the holder's image; ImageMissing where it has processors for which there is none."""
+def idler(api: Any, arguments: dict[str, Any]) -> str:
+    """The engine's id of a new container of the holder's image; ImageMissing on processors for which there is none."""
+    try:
+        return str(api.create_container(IMAGE, **arguments)["Id"])
+    except ImageNotFound:
+        _import(api)
+        return str(api.create_container(IMAGE, **arguments)["Id"])
+
+
+def _import(api: Any) -> None:
     architecture = api.info()["Architecture"]
     if architecture != "x86_64":
         raise ImageMissing(f"no holder for {architecture}")
