@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,7 +25,6 @@ from chalicelib.contract.agent_api import (
     Removal,
     ResizeCall,
     UsageCall,
-    Used,
 )
 from chalicelib.contract.signatures import BadSignature
 from chalicelib.contract.tracing import bound
@@ -164,10 +163,10 @@ def _measures(execs: Execs, measuring: Measuring) -> Endpoint:
         _same_id(request, call.container_id)
         with bound(container=call.container_id, trace=call.trace):
             execs.running(call.container_id, call.generation)
-            usage = measuring.now(call.container_id, call.generation)
-            if usage is None:
+            used = measuring.now(call.container_id, call.generation)
+            if used is None:
                 raise EngineDown("what runs cannot be measured")
-            return Response(Used(**asdict(usage)).model_dump_json(), media_type="application/json")
+            return Response(used.model_dump_json(), media_type="application/json")
 
     return measure
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.ports import EngineError
 from infra.hostagent.terminals.frames import stats_frame
-from infra.hostagent.usage.measuring import Usage
 
 STATS_SECONDS = 1.0
 """From one reading to the next."""
@@ -19,7 +19,7 @@ BLIND_READINGS = 10
 class Figures:
     """A frame waits until it is taken or there is a newer one: who is slow misses some, and none is ever old."""
 
-    read: Callable[[], Usage | None]
+    read: Callable[[], Used | None]
     threads: Executor
     news: asyncio.Event
     """Told of every frame."""
@@ -42,7 +42,7 @@ class Figures:
             fresh = usage is None
             await asyncio.sleep(self.seconds * (BLIND_READINGS if fresh else 1))
 
-    async def _reading(self) -> Usage | None:
+    async def _reading(self) -> Used | None:
         """By a thread: the first asks the engine."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, self.read)

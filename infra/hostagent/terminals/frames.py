@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.ports import Size
-from infra.hostagent.usage.measuring import Usage
 
 FRAME_BYTES = 4096
 """Clients in .NET read no more at once, and take the rest for another message."""
@@ -128,10 +128,9 @@ def output_frames(text: str, *, raw: bool) -> Iterator[str]:
     yield from output_frames(text[half:], raw=raw)
 
 
-def stats_frame(usage: Usage) -> str:
+def stats_frame(usage: Used) -> str:
     """The numbers as JSON inside JSON, as Rexec's clients read them; what is not known is left out."""
-    known = {name: number for name, number in asdict(usage).items() if number is not None}
-    return _framed("stats", json.dumps(known, separators=(",", ":")))
+    return _framed("stats", usage.model_dump_json(exclude_none=True))
 
 
 def _output(text: str) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.journal.intents import Step
 from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import Counters, EngineRefused, Meter, Meters, NotThere
@@ -11,23 +12,6 @@ from infra.hostagent.quotas.disk import MEGABYTE, Disk, Gauge
 
 MOMENT_SECONDS = 0.25
 """Long enough to see how busy a container is: the kernel grants processors by tenths of a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a container uses, in bytes, but for the first; what is read, written, received and sent since its start."""
-
-    cpu_percent: float
-    """Since the reading before; 100 is one core."""
-    memory: int
-    memory_limit: int
-    disk_read: int
-    disk_write: int
-    disk_usage: int | None
-    """None where the host cannot tell."""
-    disk_limit: int
-    net_rx: int
-    net_tx: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +26,7 @@ class Measuring:
         """One container, to be measured now and then; never waits."""
         return Measured(self, container_id, generation)
 
-    def now(self, container_id: str, generation: int, sleep: Callable[[float], object] = time.sleep) -> Usage | None:
+    def now(self, container_id: str, generation: int, sleep: Callable[[float], object] = time.sleep) -> Used | None:
         """By two readings, a moment apart. EngineDown."""
         measured = self.of(container_id, generation)
         if measured.read() is None:
@@ -60,7 +44,7 @@ class Measured:
     generation: int
     _instruments: "_Instruments | None" = None
 
-    def read(self) -> Usage | None:
+    def read(self) -> Used | None:
         """None while it does not run, or cannot be measured. EngineDown."""
         intent = self.by.journal.get(self.container_id)
         if intent is None or (intent.generation, intent.step) != (self.generation, Step.READY):
@@ -73,7 +57,7 @@ class Measured:
         if counters is None:
             return None
         granted = intent.spec.resources
-        return Usage(
+        return Used(
             cpu_percent=percent,
             memory=counters.memory,
             memory_limit=granted.memory_mb * MEGABYTE,

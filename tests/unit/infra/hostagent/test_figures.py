@@ -5,28 +5,31 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.ports import EngineDown
 from infra.hostagent.terminals.figures import Figures
 from infra.hostagent.terminals.frames import stats_frame
-from infra.hostagent.usage.measuring import Usage
 
 
-def usage(memory: int) -> Usage:
-    return Usage(0.0, memory, 0, 0, 0, 0, 0, 0, 0)
+def usage(memory: int) -> Used:
+    return Used(
+        cpu_percent=0.0, memory=memory, memory_limit=0, disk_read=0, disk_write=0, disk_usage=0, disk_limit=0,
+        net_rx=0, net_tx=0,
+    )  # fmt: skip
 
 
 @dataclass
 class Readings:
     """Each at its turn, and then the last for ever."""
 
-    each: list[Usage | EngineDown | None]
+    each: list[Used | EngineDown | None]
     taken: int = 0
-    turns: Iterator[Usage | EngineDown | None] = field(init=False)
+    turns: Iterator[Used | EngineDown | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.turns = iter(self.each)
 
-    def __call__(self) -> Usage | None:
+    def __call__(self) -> Used | None:
         self.taken += 1
         reading = next(self.turns, self.each[-1])
         if isinstance(reading, EngineDown):

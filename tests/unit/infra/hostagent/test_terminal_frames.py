@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.ports import Size
 from infra.hostagent.terminals.frames import (
     FRAME_BYTES,
@@ -22,7 +23,6 @@ from infra.hostagent.terminals.frames import (
     stats_frame,
 )
 from infra.hostagent.terminals.output import KEPT_BYTES, TRUNCATED, Backlog
-from infra.hostagent.usage.measuring import Usage
 
 WIDE = st.text(alphabet=st.sampled_from('a\x00\x1b"\\\né漢😀\u2028'), max_size=6000)
 
@@ -42,7 +42,12 @@ def test_text_arrives_whole_in_frames_that_are_small_enough(text: str, raw: bool
 def test_numbers_are_text_in_a_small_frame_and_what_is_not_known_is_left_out(
     number: int, written: int | None, percent: float
 ) -> None:
-    frame = stats_frame(Usage(percent, number, number, number, number, written, number, number, number))
+    frame = stats_frame(
+        Used(
+            cpu_percent=percent, memory=number, memory_limit=number, disk_read=number, disk_write=number,
+            disk_usage=written, disk_limit=number, net_rx=number, net_tx=number,
+        )
+    )  # fmt: skip
 
     message = json.loads(frame)
     told = json.loads(message["data"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.contract.agent_api import Used
 from infra.hostagent.journal.intents import Intent, Step, accepted
 from infra.hostagent.journal.journal import Journal
 from infra.hostagent.ports import Counters, EngineDown, EngineRefused, NotThere
@@ -14,7 +15,7 @@ from infra.hostagent.profile import profile_of
 from infra.hostagent.quotas.disk import Gauge, Unenforced
 from infra.hostagent.runtime import ThreadRuntime
 from infra.hostagent.usage.groups import Separate, United, groups_of
-from infra.hostagent.usage.measuring import Measuring, Usage
+from infra.hostagent.usage.measuring import Measuring
 from infra.hostagent.usage.process_meter import ProcessMeter
 from tests.builders import a_spec
 from tests.fakes.disk import MemoryDisk
@@ -281,7 +282,10 @@ def test_what_is_used_is_told_beside_what_was_granted(host: Host) -> None:
     usage = host.measuring.of(host.spec.container_id, 1).read()
 
     mega = 1024 * 1024
-    assert usage == Usage(0.0, 5, granted.memory_mb * mega, 1, 2, 4096, granted.disk_mb * mega, 3, 4)
+    assert usage == Used(
+        cpu_percent=0.0, memory=5, memory_limit=granted.memory_mb * mega, disk_read=1, disk_write=2,
+        disk_usage=4096, disk_limit=granted.disk_mb * mega, net_rx=3, net_tx=4,
+    )  # fmt: skip
 
 
 def test_processors_are_counted_between_two_readings_and_a_hundred_is_one_core(host: Host) -> None:
