@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from infra.ground.ports import unclaimed_port
 from infra.local.processes import Child
 from infra.local.resources import Stack
 from infra.localstack.server import client_of
@@ -65,9 +66,7 @@ def cloud_server(log: Path) -> Iterator[Aws]:
 
 @contextlib.contextmanager
 def moto_server(log: Path) -> Iterator[Aws]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unclaimed_port()
     command = [sys.executable, "-m", "infra.local.moto_server", str(port)]
     child = Child("moto", command, {**os.environ, "PYTHONPATH": str(ROOT)}, log)
     try:

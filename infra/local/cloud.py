@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from infra.ground.ports import unclaimed_port
 from infra.local import schedules
 from infra.local.errors import AppBroken, Broken, NotReady, PortTaken
 from infra.local.functions import Functions, FunctionSettings
@@ -288,13 +289,15 @@ async def open_cloud(settings: CloudSettings) -> AsyncIterator[LocalCloud]:
 
 def free_port(wanted: int, option: str) -> int:
     """The port wanted, or any free one for 0; PortTaken when another program has it."""
+    if wanted == 0:
+        return unclaimed_port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, wanted))
         except OSError as error:
             raise PortTaken(wanted, option) from error
-        return int(probe.getsockname()[1])
+    return wanted
 
 
 def _fingerprint(project: Path) -> dict[str, float]:

@@ -175,9 +175,16 @@ class LocalHost:
                     if await asyncio.to_thread(ready):
                         return
                 await asyncio.sleep(0.05)
-        lines = reversed(self.plan.log.read_text().splitlines())
-        reason = next((line for line in lines if line.startswith("error:")), f"read {self.plan.log}")
-        raise NotReady(f"{self.id} did not start: {reason}")
+        raise NotReady(f"{self.id} did not start: {self._why_not()}")
+
+    def _why_not(self) -> str:
+        """In the agent's words, where it said any to people; otherwise its last ones, and where more are."""
+        lines = self.plan.log.read_text().splitlines()
+        said = next((line for line in reversed(lines) if line.startswith("error:")), None)
+        if said is None:
+            said = f"read {self.plan.log}, which ends: {lines[-1] if lines else ''}"
+        silent = self.pid is not None
+        return f"not heard of in {READY_SECONDS:.0f} s, {said}" if silent else said
 
 
 def _registries(engine: Engine) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from infra.aws.deployment import Deployment
 from infra.aws.errors import DeployError
 from infra.aws.stack import CloudStack
 from infra.aws.terminals import TEMPLATE, Terminals
+from infra.ground.ports import unclaimed_port
 from infra.relay.__main__ import KEEP_ALIVE_SECONDS, STOP_SECONDS
 from infra.relay.api import Keys
 from infra.relay.app import PATH, Relay, RelaySettings
@@ -446,9 +446,7 @@ def test_a_machine_that_is_to_go_stops_its_relay_first(machine: Machine) -> None
 
 def test_the_relay_runs_out_of_its_bundle_alone_as_its_unit_says(machine: Machine, unpacked: Path) -> None:
     assert machine.run("bootstrap.sh").returncode == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unclaimed_port()
     command = program_of(unpacked, "infra.relay")
     options = [str(port) if each == "8443" else each for each in _asked(machine.etc / "berth/keys")]
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import sqlite3
 import sys
 import time
@@ -31,6 +30,7 @@ from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Invento
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import MIRROR, Engine
+from infra.ground.ports import unclaimed_port
 from infra.hostagent.engine.docker_namespaces import LABEL_HOLDER
 from infra.hostagent.keys import host_key
 from infra.local.processes import Child
@@ -59,9 +59,7 @@ class RunningAgent:
     inventories: list[Inventory] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = unclaimed_port()
         self.data.mkdir(parents=True, exist_ok=True)
         (self.data / "control.pub").write_text(public_key_of(CONTROL_KEY))
         self.queue_url = self.aws.queue_url("events")

@@ -129,9 +129,19 @@ def test_a_paste_of_ten_megabytes_arrives_whole(keeper: RunningAgent, spec: Cont
     for at in range(0, len(pasted), 256 * 1024):
         shell.socket.send(pasted[at : at + 256 * 1024])
 
-    shell.read("done", seconds=120)
+    _read_pressing_enter(shell, "done")
     printed = keeper.run(spec, "sha256sum", "/home/user/pasted", user="root").json()["stdout"]
     assert printed.split()[0] == hashlib.sha256(pasted).hexdigest()
+
+
+def _read_pressing_enter(shell: Terminal, words: str) -> None:
+    """Linux keeps the end of some large pastes back until the next key is typed (docs/hosts.md)."""
+    for _ in range(24):
+        with contextlib.suppress(AssertionError):
+            shell.read(words, seconds=5)
+            return
+        shell.type("\n")
+    shell.read(words)
 
 
 def test_a_flood_is_cut_and_everything_else_still_answers(keeper: RunningAgent, spec: ContainerSpec) -> None:

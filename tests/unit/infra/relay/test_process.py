@@ -1,7 +1,6 @@
 """`python -m infra.relay` as operators run it."""
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from chalicelib.contract.signatures import public_key_of
 from chalicelib.contract.terminals import relay_key
+from infra.ground.ports import unclaimed_port
 from tests.unit.infra.relay.conftest import CONTAINER, KEY, TOKEN, Running, closed, greeted, until
 
 
@@ -26,12 +26,6 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def is_up(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json() == {
@@ -43,7 +37,7 @@ def is_up(port: int) -> bool:
 
 
 def test_it_serves_and_at_its_end_sends_clients_away_and_has_logged_no_secret(relay: Running, keys: Path) -> None:
-    port = free_port()
+    port = unclaimed_port()
     api = relay.url.replace("ws", "http", 1) + "/api"
     with subprocess.Popen(
         command(keys, "--api", api, "--port", str(port)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
