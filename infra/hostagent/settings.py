@@ -35,7 +35,7 @@ class Settings:
     resolv_conf: Path
     networks_ready: int
     default_runtime: str | None
-    """None for the engine's own."""
+    """None for crun, where the engine has it and it works."""
     disk_overcommit: int
     """How many times its free disk the host offers."""
     warm_memory_mb: int
@@ -91,7 +91,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--resolv-conf", type=Path, default=Path("/etc/resolv.conf"), help="names the resolvers that are asked"
     )
     serve.add_argument("--networks-ready", type=int, default=4, help="network namespaces kept ready (0 = none)")
-    runtime = "of containers whose tier names none (default: the engine's own)"
+    runtime = "of containers whose tier names none (default: crun where the engine has it and it works)"
     serve.add_argument("--default-runtime", metavar="NAME", help=runtime)
     serve.add_argument(
         "--disk-overcommit",

@@ -8,6 +8,7 @@ from docker import APIClient
 
 from infra.ground.images import BOOKWORM
 from infra.hostagent.profile import PIDS
+from tests.inside import run_in
 
 MEMORY_MB, CPU_SHARES = 256, 500
 ECHO = ["echo", "hello"]
@@ -41,8 +42,7 @@ class RawEngine:
         engine_id = str(self._api.create_container(BOOKWORM, ["sleep", "infinity"], host_config=limits)["Id"])
         self._api.start(engine_id)
         run = time.perf_counter() - began
-        command = self._api.exec_create(engine_id, ECHO)
-        if self._api.exec_start(command["Id"]) != b"hello\n":
+        if run_in(self._api, engine_id, ECHO).output != b"hello\n":
             raise RuntimeError("the raw engine's container printed something else")
         return engine_id, run, time.perf_counter() - began
 

@@ -36,6 +36,7 @@ from infra.hostagent.keys import host_key
 from infra.local.processes import Child
 from tests.aws import ROOT, Aws
 from tests.fakes.world import CONTROL_KEY
+from tests.inside import run_in
 
 PATIENCE_SECONDS = 40
 START_SECONDS = 60
@@ -222,7 +223,7 @@ class RunningAgent:
     def inside(self, container_id: str, command: str, user: str = "0") -> str:
         """The output of a command run in the container."""
         [container] = self.containers(container_id)
-        return str(container.exec_run(["sh", "-c", command], user=user).output.decode())
+        return run_in(container.client.api, container.id, ["sh", "-c", command], user).output.decode()
 
 
 def _trusted() -> list[str]:

@@ -15,6 +15,7 @@ from infra.hostagent.containers.relist import OOM_WINDOW_SECONDS
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, numbers
+from tests.inside import run_in
 
 BOUND_SECONDS = 15
 
@@ -92,7 +93,7 @@ def test_a_container_that_runs_out_of_memory_is_told_so(patient: RunningAgent) -
     [container] = patient.containers(spec.container_id)
     began = time.monotonic()
 
-    said = container.exec_run(["sh", "-c", HOG]).output
+    said = run_in(container.client.api, container.id, ["sh", "-c", HOG]).output
 
     assert b"denied" not in said, said
     cause = told(patient, spec, began)

@@ -18,11 +18,13 @@ from infra.ground.errors import NoEngine
 from infra.ground.images import TINY, BaseImages
 from tests.aws import ROOT
 from tests.engines import CACHE, say
+from tests.inside import run_in
 
 STARTER = """
 import sys, time
 from pathlib import Path
 from infra.ground.engine import PrivateEngine
+from tests.inside import run_in
 PrivateEngine(Path(sys.argv[1])).start(lambda line: None)
 print("started", flush=True)
 time.sleep(600)
@@ -93,7 +95,7 @@ def test_root_inside_is_nobody_outside_and_the_machines_own_files_stay(tmp_path:
         BaseImages(client, CACHE, say).ensure_tiny()
         container = client.containers.run(TINY, ["sleep", "6002"], detach=True)
         status = Path(f"/proc/{client.api.inspect_container(container.id)['State']['Pid']}/status").read_text()
-        inside = container.exec_run(["id", "-u"]).output
+        inside = run_in(client.api, container.id, ["id", "-u"]).output
         ids = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
         root = Path(client.info()["DockerRootDir"])
         container.remove(force=True)
@@ -134,9 +136,9 @@ def test_a_daemon_that_is_killed_comes_back_and_containers_run_on_meanwhile(tmp_
         until(lambda: engine.pid not in (None, killed) and client.ping())
 
         assert client.api.inspect_container(container.id)["State"]["StartedAt"] == began
-        assert container.exec_run(["echo", "alive"]) == (0, b"alive\n")
+        assert run_in(client.api, container.id, ["echo", "alive"]) == (0, b"alive\n")
         container.restart(timeout=1)
-        assert container.exec_run(["echo", "again"]) == (0, b"again\n")
+        assert run_in(client.api, container.id, ["echo", "again"]) == (0, b"again\n")
 
     assert traces(PrivateEngine(tmp_path / "engine")) == before
     listing = subprocess.run(["pgrep", "-f", "^/sbin/docker-init -- sleep 6001$"], capture_output=True, check=False)

@@ -26,6 +26,7 @@ from infra.images.recipes import Recipe, recipe_of, roles
 from tests.aws import Aws
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, inspected
+from tests.inside import run_in
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATIENCE_SECONDS = 900
@@ -57,8 +58,8 @@ def logged_in(host: RunningAgent, container_id: str, command: str, shell: str = 
     """What a person gets to see who logs in and types this."""
     [container] = host.containers(container_id)
     environment = AS_USER | {"BERTH_NO_TMUX": "1"}
-    ran = container.exec_run([shell, "-lic", command], user="user", environment=environment, tty=True)
-    return str(ran.output.decode())
+    login = [shell, "-lic", command]
+    return run_in(container.client.api, container.id, login, "user", environment, tty=True).output.decode()
 
 
 def built(engine: Engine, recipe: Recipe) -> dict[str, str]:

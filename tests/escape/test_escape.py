@@ -19,7 +19,8 @@ from tests.limits.hogs import HOGS
 from tests.limits.probes import Probe, ground_on
 
 PROBES = sorted(KERNEL + PROCESSES + NETWORK + SURROUNDINGS + INTERFACES, key=lambda each: each.row)
-OTHER_RUNTIME = "crun"
+OTHER_RUNTIME = "runc"
+"""The default of these hosts is crun (ADR 0033)."""
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=str)

@@ -11,12 +11,12 @@ import docker
 
 from infra.ground.engine import Engine
 from tests.flow.conftest import User, frames
+from tests.inside import run_in
 
 
 def inside(engine: Engine, engine_id: str, command: str) -> str:
     with contextlib.closing(engine.client()) as client:
-        ran: Any = client.containers.get(engine_id).exec_run(["sh", "-c", command])
-        return str(ran.output.decode())
+        return run_in(client.api, engine_id, ["sh", "-c", command]).output.decode()
 
 
 def exists(engine: Engine, engine_id: str) -> bool:

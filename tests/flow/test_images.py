@@ -16,6 +16,7 @@ from infra.ground.images import TINY, BaseImages
 from infra.ground.registry import Registry
 from tests.engines import CACHE, say
 from tests.flow.conftest import PATIENCE_SECONDS, User
+from tests.inside import run_in
 
 NAMES = {"ubuntu:24.04": "Ubuntu 24.04", "alpine:latest": "Alpine Linux", "archlinux:latest": "Arch Linux"}
 CUSTOM = "berth-stand-in/custom:1"
@@ -74,7 +75,7 @@ def test_a_documented_image_is_pulled_pinned_and_runs(
     assert item["image"] == (f"custom:{CUSTOM}" if name == "custom" else name)
     assert item["image_digest"].startswith("sha256:")
     with contextlib.closing(engine.client()) as client:
-        release = client.containers.get(item["container_id"]).exec_run(["cat", "/etc/os-release"]).output.decode()
+        release = run_in(client.api, item["container_id"], ["cat", "/etc/os-release"]).output.decode()
     assert served[pulled] == ("(stand-in)" in release)
     with capsys.disabled():
         say(f"{name}: {'a labelled STAND-IN from the loopback registry' if served[pulled] else 'the real image'} ran")

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from tests.flow.conftest import User
+from tests.inside import run_in
 
 LOOK = "echo $USERNAME $HOME $BERTH_THEME_LOADED $+functions[_zsh_autosuggest_start] $+aliases[gst]"
 
 
 def logged_in(user: User, container: dict[str, Any], command: str) -> str:
     with contextlib.closing(user.berth.engine.client()) as client:
-        ran: Any = client.containers.get(container["container_id"]).exec_run(
-            ["zsh", "-lic", command], user="user", environment={"HOME": "/home/user"}, tty=True
-        )
-    return str(ran.output.decode())
+        login = ["zsh", "-lic", command]
+        ran = run_in(client.api, container["container_id"], login, "user", {"HOME": "/home/user"}, tty=True)
+    return ran.output.decode()
 
 
 @pytest.mark.usefixtures("shell")

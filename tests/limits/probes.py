@@ -13,6 +13,7 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.resources import Resources
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent
+from tests.inside import run_in
 
 WATCHDOG_SECONDS = 30
 """No program of a probe runs longer; what it leaves behind goes with its container."""
@@ -54,8 +55,7 @@ class Ground:
     def run(self, program: str, user: str = "0", seconds: int = WATCHDOG_SECONDS) -> Seen:
         """Run a shell program inside, under the watchdog; output and errors in one."""
         command = ["timeout", "-k", "2", str(seconds), "sh", "-c", program]
-        done = self.container.exec_run(command, user=user)
-        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0))
+        return self._seen(command, user)
 
     def spawn(self, program: str, user: str = "0") -> None:
         """Have it run inside while we look from outside."""
@@ -66,8 +66,12 @@ class Ground:
     def perl(self, program: str, *options: str, seconds: int = WATCHDOG_SECONDS) -> Seen:
         """Run a Perl program inside, under the watchdog."""
         command = ["timeout", "-k", "2", str(seconds), "perl", *options, "-e", program]
-        done = self.container.exec_run(command)
-        return Seen(done.output.decode(errors="replace"), int(done.exit_code or 0))
+        return self._seen(command, "0")
+
+    def _seen(self, command: list[str], user: str) -> Seen:
+        container = self.container
+        done = run_in(container.client.api, container.id, command, user)
+        return Seen(done.output.decode(errors="replace"), done.exit_code)
 
     def spawn_perl(self, program: str, *options: str) -> None:
         """Have it run inside while we look from outside."""

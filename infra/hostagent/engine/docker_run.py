@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.hostagent.engine.docker_exec import hang_up
+from infra.hostagent.engine.docker_exec import hang_up, read_ahead
 from infra.hostagent.ports import EngineDown, Ran
 
 LAST_BYTES = 4096
@@ -22,7 +22,8 @@ def run_inside(
     created = api.exec_create(engine_id, list(command), user=user, environment=dict(environment), tty=True)
     stream = api.exec_start(created["Id"], tty=True, socket=True)
     try:
-        output = _read(stream._sock, ends)
+        stream._sock.setblocking(False)
+        output = _read(stream._sock, ends, read_ahead(stream))
     finally:
         hang_up(stream)
     found = api.exec_inspect(created["Id"])
@@ -34,9 +35,8 @@ def run_inside(
     return Ran(int(found["ExitCode"]), output.decode(errors="replace"))
 
 
-def _read(connection: Any, ends: float) -> bytes:
-    """Its last words, once it has closed its output."""
-    output = b""
+def _read(connection: Any, ends: float, output: bytes) -> bytes:
+    """Its last words after what came already, once it has closed its output."""
     while True:
         left = ends - time.monotonic()
         if left <= 0:

@@ -1,5 +1,6 @@
 """A command's output as the engine streams it, in whatever portions it comes: no byte is lost and none is mixed up."""
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -7,19 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.engine.docker_exec import hang_up
-from infra.hostagent.ports import STDERR, STDOUT, Exited
+from infra.hostagent.ports import STDERR, STDOUT, Exited, Ran
+from tests.inside import run_in
 
 PING = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 HEAD = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 VERSION = b'{"ApiVersion":"1.41","Version":"20.10.24"}'
-ENDED = b'{"Running":false,"ExitCode":0,"Pid":7}'
+ENDED = b'{"Running":false,"ExitCode":0,"Pid":7,"Id":"exec-id"}'
 
 
 def framed(stream: int, piece: bytes) -> bytes:
@@ -104,6 +108,27 @@ def test_any_output_in_any_portions(tmp_path: Path, said: list[tuple[int, bytes]
     for stream in (STDOUT, STDERR):
         expected = b"".join(piece for each, piece in said if each == stream)
         assert b"".join(piece for each, piece in pieces if each == stream) == expected
+
+
+def test_what_comes_with_the_head_of_the_answer_is_among_the_last_words(tmp_path: Path) -> None:
+    with engine_that_says(tmp_path / "s", [HEAD + b"hello", b" you\r\n"]) as engine:
+        assert engine.run("engine-id", ["echo"], "0", {}, 5.0) == Ran(0, "hello you\r\n")
+
+
+def test_tests_hear_what_comes_with_the_head_of_the_answer(tmp_path: Path) -> None:
+    for tty, said in ((False, framed(STDOUT, b"hello\n")), (True, b"hello\n")):
+        with engine_that_says(tmp_path / "s", [HEAD + said]):
+            client: Any = docker.DockerClient(f"unix://{tmp_path / 's'}")
+            with contextlib.closing(client):
+                assert run_in(client.api, "engine-id", ["echo"], tty=tty) == (0, b"hello\n")
+
+
+def test_the_sdk_by_itself_does_not_hear_it(tmp_path: Path) -> None:
+    """The day it does, `read_ahead` and `tests.inside` can go (ADR 0033)."""
+    with engine_that_says(tmp_path / "s", [HEAD + framed(STDOUT, b"hello\n")]):
+        api: Any = docker.APIClient(f"unix://{tmp_path / 's'}")
+        with contextlib.closing(api):
+            assert api.exec_start("exec-id") == b""
 
 
 def test_an_engine_is_told_at_once_that_nobody_reads_on() -> None:
