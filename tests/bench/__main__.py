@@ -22,7 +22,7 @@ from rich.table import Table
 from infra.ground.engine import Engine, engine_at
 from infra.ground.images import BaseImages
 from tests.aws import ROOT
-from tests.bench import coldstart, fanout, memory, page, rates, starts, warm
+from tests.bench import coldstart, fanout, memory, page, rates, starts, terminals, warm
 from tests.bench.lives import client
 from tests.bench.measures import Measure, Part
 from tests.bench.raw import RawEngine
@@ -81,6 +81,11 @@ def crowd(engine: Engine, rounds: int, tick: Tick) -> Found:
         return fanout.measure(running, rounds, tick), {}
 
 
+def typed(engine: Engine, rounds: int, tick: Tick) -> Found:
+    with stack(engine, KEPT / "stack") as running:
+        return terminals.measure(running, RawEngine(engine.url), rounds, tick), {}
+
+
 def sizes(engine: Engine, _rounds: int, tick: Tick) -> Found:
     with stack(engine, KEPT / "stack") as running:
         found = memory.measure(running)
@@ -94,6 +99,7 @@ PARTS: dict[str, tuple[Callable[[Engine, int, Tick], Found], int]] = {
     "stages": (stages, 1),
     "rates": (many, len(rates.AT_ONCE)),
     "fanout": (crowd, len(fanout.SUBSCRIBERS)),
+    "terminals": (typed, 1),
     "memory": (sizes, 0),
     "coldstart": (cold_starts, len(coldstart.SERVICES) + 1),
 }

@@ -12,8 +12,9 @@ HEADINGS = {
         "Starts and ends",
         "One container after the other, in rounds with the raw engine, in an order that chance decides: the same engine, "
         "image (`debian:bookworm`, on the host) and limits (256 MiB, half a core, the same number of processes). Ours go "
-        "by HTTP and WebSocket through gateway, functions, queues and agent, with a new container's own walls and files; "
-        "the raw ones are the engine's own API with a network of its default. Peers take 1.8 to 4.5 times the raw engine.",
+        "by HTTP and WebSocket through gateway, functions, queues and agent, with a new container's own walls and files, "
+        "by crun where it works (ADR 0033); the raw ones are the engine's own API with the network and the runtime of its "
+        "default. Peers take 1.8 to 4.5 times the raw engine.",
     ),
     "warm": (
         "Warm starts",
@@ -31,6 +32,11 @@ HEADINGS = {
     "fanout": (
         "Fan-out",
         "From the PATCH that renames a container to the frame that says so, at subscribers of one user.",
+    ),
+    "terminals": (
+        "Terminals",
+        "A terminal goes by WebSocket through the relay and the agent; beside it one of the engine's own API, which only "
+        "who is root on the host may have. Both echo what is typed at `cat`. The prompt is a new login shell's.",
     ),
     "memory": (
         "Memory",

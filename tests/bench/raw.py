@@ -1,12 +1,15 @@
 """The raw engine: what `docker run -d`, a first `docker exec` and `docker rm -f` take, for equal image and limits."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from docker import APIClient
 
 from infra.ground.images import BOOKWORM
+from infra.hostagent.engine.docker_exec import hang_up
 from infra.hostagent.profile import PIDS
 from tests.inside import run_in
 
@@ -51,6 +54,23 @@ class RawEngine:
         began = time.perf_counter()
         self._api.remove_container(engine_id, force=True, v=True)
         return time.perf_counter() - began
+
+    @contextmanager
+    def typewriter(self, engine_id: str) -> Iterator[Callable[[str, str], None]]:
+        """Types at `cat` on a terminal of the container, and returns when the second was printed."""
+        made = self._api.exec_create(engine_id, ["cat"], tty=True, stdin=True)["Id"]
+        stream = self._api.exec_start(made, tty=True, socket=True)
+
+        def press(typed: str, awaited: str) -> None:
+            stream._sock.sendall(typed.encode())
+            printed = b""
+            while awaited.encode() not in printed:
+                printed += stream._sock.recv(4096)
+
+        try:
+            yield press
+        finally:
+            hang_up(stream)
 
     def live(self) -> RawLife:
         """One life from beginning to end."""

@@ -19,6 +19,8 @@ from tests.docker.agents import RunningAgent, agent_on
 from tests.docker.terminals import Terminal, terminal
 
 GRACE_SECONDS = 3
+WRITTEN_SECONDS = 90.0
+"""`sync` waits for all that the machine writes, tests beside this one too."""
 NUMBERS = ("cpu_percent", "memory", "memory_limit", "disk_read", "disk_write", "disk_limit", "net_rx", "net_tx")
 
 
@@ -222,8 +224,8 @@ def test_who_attends_sees_what_the_container_uses(keeper: RunningAgent) -> None:
 
         shell.run(f"dd if=/dev/zero of=/dev/shm/filled bs={mega} count=16")
         shell.until_stats(lambda each: each["memory"] > first["memory"] + 15 * mega)
-        shell.run(f"dd if=/dev/urandom of=/tmp/written bs={mega} count=6; sync")
-        shell.until_stats(lambda each: each["disk_usage"] >= first["disk_usage"] + 6 * mega)
+        shell.type(f"dd if=/dev/urandom of=/tmp/written bs={mega} count=6; sync\n")
+        shell.until_stats(lambda each: each["disk_usage"] >= first["disk_usage"] + 6 * mega, WRITTEN_SECONDS)
         assert shell.largest <= 4096
 
 
