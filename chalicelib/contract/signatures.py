@@ -2,11 +2,13 @@
 
 Calls control plane → agent are EdDSA tokens bound to host, method, path and body, valid for a minute at most.
 Events travel in an envelope signed with the Ed25519 key of the host, or of the control plane (`CONTROL_PLANE`).
+Where a public key is expected there may be several, one PEM block after the other: what any of them signed is right.
 """
 
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -24,6 +26,8 @@ CONTROL_PLANE = "control-plane"
 
 CALL_SECONDS = 60
 """Longest life of a signed call, seconds (reliability §4.6)."""
+
+_BLOCK = re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class BadSignature(Exception):
@@ -79,12 +83,18 @@ def unseal(envelope: Envelope, public_pem: str) -> Event:
 
     One that is rightly signed and cannot be read, of a newer version perhaps, is pydantic's ValidationError.
     """
+    if not any(_is_by(pem, envelope) for pem in public_keys(public_pem)):
+        raise BadSignature(f"event by {envelope.signer!r} refused")
+    return parse_event(envelope.event)
+
+
+def _is_by(public_pem: str, envelope: Envelope) -> bool:
     try:
         signature = base64.urlsafe_b64decode(envelope.signature)
         _public(public_pem).verify(signature, _signed_bytes(envelope.signer, envelope.event))
-    except (InvalidSignature, binascii.Error, ValueError) as error:
-        raise BadSignature(f"event by {envelope.signer!r} refused") from error
-    return parse_event(envelope.event)
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
 
 
 def sign_call(  # noqa: PLR0913 - one argument per bound part of the call
@@ -119,27 +129,42 @@ def sign_token(about: Mapping[str, Any], *, private_pem: str, audience: str, tok
 
 def read_token(token: str, *, public_pem: str, audience: str, of_any_age: bool = False) -> dict[str, Any]:
     """The claims of a token that is right, for this audience and of now; BadSignature otherwise."""
-    try:
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            public_pem,
-            algorithms=["EdDSA"],
-            audience=audience,
-            issuer=CONTROL_PLANE,
-            leeway=5,
-            options={"require": ["exp", "iat", "jti", "aud"], "verify_exp": not of_any_age},
-        )
-    except jwt.PyJWTError as error:
-        raise BadSignature("token refused") from error
+    claims = _claims(token, public_pem, audience, of_any_age=of_any_age)
     if claims["exp"] - claims["iat"] > CALL_SECONDS:
         raise BadSignature("token lives too long")
     return claims
 
 
+def _claims(token: str, public_pem: str, audience: str, *, of_any_age: bool) -> dict[str, Any]:
+    refusal: Exception | None = None
+    for pem in public_keys(public_pem):
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                pem,
+                algorithms=["EdDSA"],
+                audience=audience,
+                issuer=CONTROL_PLANE,
+                leeway=5,
+                options={"require": ["exp", "iat", "jti", "aud"], "verify_exp": not of_any_age},
+            )
+        except jwt.PyJWTError as error:
+            refusal = error
+        else:
+            return claims
+    raise BadSignature("token refused") from refusal
+
+
+def public_keys(pem: str) -> list[str]:
+    """The PEM blocks in it, each by itself."""
+    return [f"{block}\n" for block in _BLOCK.findall(pem)]
+
+
 def check_public_key(pem: str) -> None:
-    """BadSignature when this is not the public half of a signing key."""
+    """BadSignature when this is not the public half of a signing key, or of several."""
     try:
-        _public(pem)
+        for each in public_keys(pem) or [pem]:
+            _public(each)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BadSignature("not a public key") from error
 

@@ -16,34 +16,45 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.aws.bundle import AGENT, RELAY, Bundle
-from infra.aws.deployment import Deployment
+from infra.aws.deployment import Deployment, Pair
 from infra.aws.errors import DeployError
 from infra.aws.smoke import Smoke
 
 LEAST_RELAYS = {"dev": "1", "prod": "2"}
 """At the first time, when nothing else is asked for."""
 
-HOSTS_ARE_NEXT = "hosts     still have the old key: have their agents started again (docs/operations.md)"
+WHAT_IS_NEXT = {
+    Pair.ANNOUNCED: "hosts     read the announced key within twelve minutes: then deploy with --use-next-keys",
+    Pair.FOLLOWING: "keys      the old one is still taken: a deployment without options ends that",
+    Pair.NEW: "hosts     still have the old key: have them read the new one (docs/operations.md)",
+}
+
+
+KEY_OPTIONS = (
+    ("--next-keys", Pair.ANNOUNCED, "announce the next pair to hosts, and use it later"),
+    ("--use-next-keys", Pair.FOLLOWING, "use the announced pair: nothing is refused meanwhile"),
+    ("--new-keys", Pair.NEW, "a new pair at once: the private key may be known"),
+)
 
 
 def up(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """Deploy, and see that it works."""
     whom = {"AlarmTopicArn": parsed.alarm_topic} if parsed.alarm_topic else {}
-    deployed, first = deployment.up(whom, new_keys=parsed.new_keys)
+    deployed, first = deployment.up(whom, parsed.pair)
     token = deployment.first_token() if first else os.environ.get("BERTH_TOKEN")
     terminals = up_with_relays(deployment, parsed)
     deployment.say("smoke test")
     Smoke(deployed.rest_url, deployed.socket_url, token, terminals).run(deployment.say)
     deployment.say(f"REST       {deployed.rest_url}\nWebSocket  {deployed.socket_url}")
-    if parsed.new_keys and deployment.hosts_stack.exists():
-        deployment.say(HOSTS_ARE_NEXT)
+    if parsed.pair in WHAT_IS_NEXT and deployment.hosts_stack.exists():
+        deployment.say(WHAT_IS_NEXT[parsed.pair])
     if first:
         deployment.say(f"token      {token}   (shown this once)")
 
 
 def keys(deployment: Deployment, parsed: argparse.Namespace) -> None:
     """The keys alone, for a stage that a pipeline deploys from the packaged template."""
-    deployment.say(deployment.keys(new=parsed.new_keys))
+    deployment.say(deployment.keys(parsed.pair))
 
 
 def hosts(deployment: Deployment, parsed: argparse.Namespace) -> None:
@@ -113,7 +124,10 @@ def parser() -> argparse.ArgumentParser:
     deploy.set_defaults(api="", bucket="", min="", max="", type="", sessions="")
     pair = _verb(verbs, "keys", keys, "make the keys of a stage, if it has none, and print the public one")
     for each in (deploy, pair):
-        each.add_argument("--new-keys", action="store_true", help="even if it has: the private one may be known")
+        each.set_defaults(pair=Pair.KEPT)
+        which = each.add_mutually_exclusive_group()
+        for option, wanted, told in KEY_OPTIONS:
+            which.add_argument(option, dest="pair", action="store_const", const=wanted, help=told)
     fleet = _verb(verbs, "hosts", hosts, "deploy or update the fleet of hosts of a stage")
     fleet.add_argument("--bucket", required=True, help="S3 bucket for the agent's bundle")
     fleet.add_argument("--image", default="", help="id of a Debian 12 image (needed at the first time)")

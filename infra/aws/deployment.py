@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,23 @@ CHALICE = (str(Path(sys.executable).with_name("chalice")),)
 
 def _quiet(_line: str) -> None:
     """Say nothing."""
+
+
+class Pair(Enum):
+    """Which keys the control plane is to have."""
+
+    KEPT = "as they are, made if there are none"
+    ANNOUNCED = "the next pair is announced, and signs nothing yet"
+    FOLLOWING = "the announced pair is used from now on"
+    NEW = "a new pair, and no other is right any more"
+
+
+_KEYS = {
+    Pair.KEPT: StageParameters.ensure_keys,
+    Pair.ANNOUNCED: StageParameters.announce_keys,
+    Pair.FOLLOWING: StageParameters.use_announced_keys,
+    Pair.NEW: StageParameters.new_keys,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +93,24 @@ class Deployment:
         stacks = [each for each in (self.watching_stack, self.stack) if each.exists()]
         return next((topic for each in stacks if (topic := each.parameters().get("AlarmTopicArn"))), "")
 
-    def up(self, whom: Mapping[str, str], *, new_keys: bool = False) -> tuple[Deployed, bool]:
+    def up(self, whom: Mapping[str, str], pair: Pair = Pair.KEPT) -> tuple[Deployed, bool]:
         """Deploy or update everything; what is deployed, and whether it is the first time.
 
-        `whom` to tell of alarms, as the template's parameters; who was told before, when nobody is given. `new_keys`
-        takes those that there are out of use.
+        `whom` to tell of alarms, as the template's parameters; who was told before, when nobody is given.
         """
         self.say(f"stack {self.prefix}: tables, queues, log groups")
         self.stack.put(STACK, {"Prefix": self.prefix})
-        self.keys(new=new_keys)
+        self.keys(pair)
         first = not self.parameters.restore_state(self.state_file)
         deployed = self._functions()
         self.say(f"stack {self.watching_stack.name}: alarms, dashboard")
         self.watching_stack.put(WATCHING, {"Prefix": self.prefix, **whom})
         return deployed, first
 
-    def keys(self, *, new: bool = False) -> str:
-        """The control plane's public key, of a pair that is made if there is none, or anew."""
-        self.say("new keys of the control plane" if new else "keys of the control plane")
-        public = self.parameters.new_keys() if new else self.parameters.ensure_keys()
+    def keys(self, pair: Pair = Pair.KEPT) -> str:
+        """The control plane's public key, or keys."""
+        self.say(f"keys of the control plane: {pair.value}")
+        public = _KEYS[pair](self.parameters)
         self.say(f"fingerprint {self.parameters.fingerprint}")
         return public
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from infra.aws.errors import DeployError
 
 PRIVATE_KEY = "control-private-key"
 PUBLIC_KEY = "control-public-key"
+NEXT_PRIVATE_KEY = "next-control-private-key"
 RELAY_KEY = "relay-key"
 SOCKETS = "sockets-endpoint"
 STATE = "chalice-deployed"
+
+ANNOUNCED_SECONDS = 13 * 60
+"""In which every host reads the public keys again (`berth-control-key.timer`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +32,69 @@ class StageParameters:
         return f"/{self.prefix}/{last}"
 
     def ensure_keys(self) -> str:
-        """The control plane's public key; both halves are made once and never overwritten."""
+        """The control plane's public key, and after it the announced one's; private halves are made once."""
         private = self.get(PRIVATE_KEY)
         if private is None:
             private = new_private_key()
             self._put(PRIVATE_KEY, private, "SecureString", overwrite=False)
-        public = public_key_of(private)
-        self._put(PUBLIC_KEY, public, "String", overwrite=True)
-        return public
+        following = self.get(NEXT_PRIVATE_KEY)
+        return self._publish(private, *([following] if following is not None else []))
+
+    def announce_keys(self) -> str:
+        """The public keys of the pair in use and of the next one, which signs nothing yet; both are made if need be."""
+        if self.get(NEXT_PRIVATE_KEY) is None:
+            self._put(NEXT_PRIVATE_KEY, new_private_key(), "SecureString", overwrite=False)
+        return self.ensure_keys()
 
     def new_keys(self) -> str:
         """The public half of a new pair in place of the one there is; what relays read tickets with is new too.
 
-        The private half is written first: when all ends there, `ensure_keys` writes the public one after it.
+        The old pair is out of use at once, and so is one that was announced: they may be known. The private half is
+        written first: when all ends there, `ensure_keys` writes the public one after it.
         """
         self._put(PRIVATE_KEY, new_private_key(), "SecureString", overwrite=True)
-        public = self.ensure_keys()
+        self._forget_announced()
+        return self._with_relays(self.ensure_keys())
+
+    def use_announced_keys(self) -> str:
+        """The announced pair in place of the one there is, whose public half stays until the next `ensure_keys`.
+
+        DeployError when none was announced, or hosts cannot all have read of it yet.
+        """
+        old, announced = self.get(PRIVATE_KEY), self.get(NEXT_PRIVATE_KEY)
+        if old is None or announced is None:
+            raise DeployError("no keys are announced: deploy with --next-keys first")
+        left = ANNOUNCED_SECONDS - self._age(NEXT_PRIVATE_KEY)
+        if left > 0:
+            raise DeployError(f"hosts may not know the announced keys for {left:.0f} s more: try again then")
+        self._publish(announced, old)
+        self._put(PRIVATE_KEY, announced, "SecureString", overwrite=True)
+        self._forget_announced()
+        return self._with_relays(str(self.get(PUBLIC_KEY)))
+
+    def _with_relays(self, public: str) -> str:
         if self.get(RELAY_KEY) is not None:
             self.put_relay_key()
         return public
 
+    def _forget_announced(self) -> None:
+        if self.get(NEXT_PRIVATE_KEY) is not None:
+            self.ssm.delete_parameter(Name=self.name(NEXT_PRIVATE_KEY))
+
+    def _age(self, last: str) -> float:
+        """Seconds since it was written."""
+        found = self.ssm.get_parameter(Name=self.name(last), WithDecryption=False)
+        written: datetime = found["Parameter"]["LastModifiedDate"]
+        return (datetime.now(UTC) - written).total_seconds()
+
+    def _publish(self, *private: str) -> str:
+        public = "".join(dict.fromkeys(public_key_of(each) for each in private))
+        self._put(PUBLIC_KEY, public, "String", overwrite=True)
+        return public
+
     @property
     def fingerprint(self) -> str:
-        """By which the key in use is told from others, as `sha256sum` has it of the public one; empty without keys."""
+        """By which public keys are told from others, as `sha256sum` has it of the file of hosts; empty without keys."""
         public = self.get(PUBLIC_KEY)
         return "" if public is None else hashlib.sha256(public.encode()).hexdigest()[:16]
 

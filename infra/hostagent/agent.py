@@ -12,6 +12,7 @@ import boto3
 from starlette.applications import Starlette
 
 from chalicelib.contract.events import Heartbeat, Inventory
+from chalicelib.contract.signatures import BadSignature
 from infra.hostagent.commands.execs import Execs
 from infra.hostagent.containers.creation import Creation, Place
 from infra.hostagent.containers.files import ContainerFiles, Files
@@ -22,7 +23,7 @@ from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.engine.docker_images import DockerImages
 from infra.hostagent.engine.docker_meters import DockerMeters
 from infra.hostagent.engine.docker_namespaces import DockerNamespaces
-from infra.hostagent.guard import Guard
+from infra.hostagent.guard import ControlKey, Guard
 from infra.hostagent.http import application
 from infra.hostagent.images.building import Building, BuildPlace
 from infra.hostagent.images.builds import Builds
@@ -74,6 +75,7 @@ class Agent:
         self._settings = settings
         self._closed = threading.Event()
         self._engine = DockerEngine(settings.engine, settings.pull_seconds)
+        self._control_key = _control_key(settings)
         facts = _facts(self._engine, settings)
         self._engine.runtime = _default_runtime(facts, settings)
         self._disk = disk_of(self._engine, facts, settings.engine_root)
@@ -156,7 +158,7 @@ class Agent:
 
     def application(self) -> Starlette:
         """The HTTP interface."""
-        guard = Guard(self._settings.host_id, self._settings.control_key)
+        guard = Guard(self._settings.host_id, self._control_key)
         terminals = Terminals(self._execs, self._settings.terminal_grace_seconds)
         measuring = Measuring(self._journal, DockerMeters(self._settings.engine), self._disk)
         return application(self.keeper, guard, self._execs, terminals, measuring)
@@ -322,6 +324,15 @@ def _facts(engine: DockerEngine, settings: Settings) -> EngineFacts:
     if below_floor(facts.version) and not settings.development:
         raise CannotStart(f"Docker Engine {facts.version} has known holes: update it, or say --dev on a test machine")
     return facts
+
+
+def _control_key(settings: Settings) -> ControlKey:
+    key = ControlKey(settings.control_key)
+    try:
+        key()
+    except (OSError, BadSignature) as error:
+        raise CannotStart(f"no key of the control plane in {settings.control_key}: {error}") from error
+    return key
 
 
 def _default_runtime(facts: EngineFacts, settings: Settings) -> str | None:

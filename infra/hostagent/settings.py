@@ -20,7 +20,7 @@ class Settings:
     engine: str
     engine_netns: str | None
     engine_root: Path
-    control_key: str
+    control_key: Path
     events_queue_url: str
     development: bool
     draining: bool
@@ -147,7 +147,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
         engine=parsed.engine,
         engine_netns=parsed.engine_netns,
         engine_root=parsed.engine_root,
-        control_key=parsed.control_key.read_text(),
+        control_key=parsed.control_key,
         events_queue_url=parsed.events_queue_url,
         development=parsed.dev,
         draining=parsed.drain,

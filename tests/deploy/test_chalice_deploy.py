@@ -13,7 +13,7 @@ import pytest
 from chalicelib.contract.signatures import public_key_of
 from infra.aws.bundle import Bundle
 from infra.aws.configuration import KEY_FINGERPRINT
-from infra.aws.deployment import Deployment
+from infra.aws.deployment import Deployment, Pair
 from infra.aws.finish import Deployed
 from infra.aws.parameters import PRIVATE_KEY, PUBLIC_KEY, RELAY_KEY
 from infra.aws.template import read
@@ -296,7 +296,7 @@ def test_new_keys_change_the_environment_of_every_function_and_a_deployment_with
     assert (_environments(account), deployment.terminals.stack.parameters()) == (before, of_relays)
     assert [parameters.get(each) for each in KEYS] == keys
 
-    stage.up({}, new_keys=True)
+    stage.up({}, Pair.NEW)
     stage.add_relays(Bundle("relay", b"relay"), {})
 
     after, new = _environments(account), [str(parameters.get(each)) for each in KEYS]

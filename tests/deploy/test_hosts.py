@@ -14,14 +14,17 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from chalicelib.contract.signatures import public_key_of
+from chalicelib.contract.signatures import public_key_of, public_keys
 from chalicelib.services.enrolment import Enrolments
 from infra.aws.bundle import AGENT, Bundle
 from infra.aws.deployment import FLEET, Deployment
+from infra.aws.errors import DeployError
 from infra.aws.hosts import control_key
 from infra.aws.hosts.drain import Drain
 from infra.aws.hosts.enrol import enrol
 from infra.aws.hosts.lifecycle import Lifecycle
+from infra.aws.parameters import ANNOUNCED_SECONDS, StageParameters
+from infra.hostagent.guard import ControlKey
 from infra.hostagent.keys import host_key
 from tests.aws import REGION, ROOT, Aws
 from tests.deploy.audit import lint_findings, security_findings
@@ -156,18 +159,34 @@ def test_a_host_makes_its_key_and_is_known_by_what_the_queue_says_of_it(aws: Aws
     assert (tmp_path / "control-key.pub").read_text() == "PUBLIC"
 
 
-def test_an_agent_that_is_started_again_has_the_key_that_the_parameter_has_now(aws: Aws, tmp_path: Path) -> None:
+def test_an_agent_has_the_key_that_the_parameter_has_now(aws: Aws, tmp_path: Path) -> None:
     ssm, file = aws.client("ssm"), tmp_path / "control-key.pub"
-    restarted: list[str] = []
+    others = []
     for value in ("OLD", "OLD", "NEW"):
         ssm.put_parameter(Name="/berth-y/control-public-key", Value=value, Type="String", Overwrite=True)
-        if not file.exists():
-            control_key.fetch(ssm, "/berth-y/control-public-key", file)
-        control_key.look(ssm, "/berth-y/control-public-key", file, lambda value=value: restarted.append(value))  # type: ignore[misc]
+        others.append(control_key.fetch(ssm, "/berth-y/control-public-key", file))
 
-    assert (restarted, file.read_text()) == (["NEW"], "OLD"), "a look that cannot restart the agent is made again"
-    control_key.fetch(ssm, "/berth-y/control-public-key", file)
+    assert others == [True, False, True]
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("control-key.pub", "NEW")]
+
+
+def test_an_announced_key_reaches_a_host_before_it_may_be_used(aws: Aws, tmp_path: Path) -> None:
+    ssm, file = aws.client("ssm"), tmp_path / "control-key.pub"
+    parameters = StageParameters(ssm, "berth-z")
+    first = parameters.ensure_keys()
+    control_key.fetch(ssm, "/berth-z/control-public-key", file)
+    known = ControlKey(file)
+    assert known() == first
+
+    both = parameters.announce_keys()
+    with pytest.raises(DeployError, match=r"for 7\d\d s more"):
+        parameters.use_announced_keys()
+
+    assert control_key.fetch(ssm, "/berth-z/control-public-key", file)
+    assert known() == both
+    assert public_keys(both)[0] == first
+    [every] = [each for each in _lines("berth-control-key.timer") if each.startswith("OnUnitActiveSec=")]
+    assert 60 * (int(every.removeprefix("OnUnitActiveSec=").removesuffix("min")) + 2 + 2) <= ANNOUNCED_SECONDS
 
 
 def test_an_agent_starts_with_the_key_it_had_when_the_parameter_cannot_be_read(tmp_path: Path) -> None:
@@ -192,19 +211,19 @@ def test_an_agent_starts_with_the_key_it_had_when_the_parameter_cannot_be_read(t
 
 
 def test_a_host_looks_for_another_key_by_itself_and_all_hosts_do_not_ask_at_once() -> None:
-    assert f"ExecStart=/usr/bin/python3 -m {control_key.__name__} --look" in _lines("berth-control-key.service")
+    assert f"ExecStart=/usr/bin/python3 -m {control_key.__name__}" in _lines("berth-control-key.service")
     assert {"OnUnitActiveSec=9min", "RandomizedDelaySec=2min"} <= {*_lines("berth-control-key.timer")}
     agents = next(each for each in _lines("berth-agent.service") if "--control-key" in each)
     assert f"--control-key {control_key.FILE}" in agents
 
 
-def test_the_page_has_agents_of_the_fleet_started_again_by_names_that_there_are() -> None:
+def test_the_page_has_hosts_of_the_fleet_read_the_key_by_names_that_there_are() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     [named] = _fleet()["HostTemplate"]["Properties"]["LaunchTemplateData"]["TagSpecifications"]
 
     [target] = re.findall(r"--targets Key=tag:(\w+),Values=([\w-]+)", page)
     assert named["Tags"] == [{"Key": target[0], "Value": {"Fn::Sub": target[1].replace("berth-dev", "${Prefix}")}}]
-    [unit] = re.findall(r"systemctl restart ([\w.-]+)", page)
+    [unit] = re.findall(r"systemctl start (berth-[\w.-]+)", page)
     assert (HOSTS / unit).exists()
     assert f"sha256sum {control_key.FILE}" in page
 

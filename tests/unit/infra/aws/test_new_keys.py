@@ -13,11 +13,18 @@ from starlette.requests import Request
 
 from chalicelib.adapters.agent_http import HttpAgents
 from chalicelib.adapters.system import SystemClock, SystemIds
-from chalicelib.contract.agent_api import ExecCall
-from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, new_private_key, public_key_of, seal
+from chalicelib.contract.agent_api import ExecCall, Removal
+from chalicelib.contract.signatures import (
+    CONTROL_PLANE,
+    BadSignature,
+    new_private_key,
+    parse_envelope,
+    public_key_of,
+    seal,
+)
 from chalicelib.contract.statuses import Status
 from chalicelib.contract.terminals import Grant, relay_key, sign_ticket, wrap
-from chalicelib.domain.errors import HostSilent, RetryLater, Unauthorized, UntrustedEvent
+from chalicelib.domain.errors import AgentUnreachable, HostSilent, RetryLater, Unauthorized, UntrustedEvent
 from chalicelib.domain.request import SUPPORTED_DEADLINE
 from chalicelib.services.attended import Attended
 from chalicelib.services.keyring import Keyring
@@ -33,13 +40,13 @@ NEW_KEY = new_private_key()
 
 
 class Host:
-    """An agent's door: it lets in what is signed with the key that it was started with."""
+    """An agent's door: it lets in what is signed with a key that it has read."""
 
     def __init__(self) -> None:
-        self.started_with(CONTROL_KEY)
+        self.knows(CONTROL_KEY)
 
-    def started_with(self, private_key: str) -> None:
-        self.guard = Guard("host-1", public_key_of(private_key))
+    def knows(self, *private_keys: str) -> None:
+        self.guard = Guard("host-1", lambda: "".join(map(public_key_of, private_keys)))
 
     def agents(self, private_key: str) -> HttpAgents:
         """The control plane's calls to it, signed with this."""
@@ -67,7 +74,7 @@ def test_a_creation_waits_on_the_host_it_has_until_that_has_the_new_key() -> Non
             provisioning.carry_out(world.commands.messages[-1], attempt)
         waits.append(later.value.seconds)
     placed = again(world, container)
-    host.started_with(NEW_KEY)
+    host.knows(NEW_KEY)
     provisioning.carry_out(world.commands.messages[-1], 5)
 
     assert (placed.status, placed.host_id) == (Status.CREATING, "host-1")
@@ -121,6 +128,38 @@ def test_a_terminal_of_the_old_key_is_over_at_the_next_look_of_its_relay() -> No
         terminals.holder(_ticket(CONTROL_KEY))
 
 
+@pytest.mark.parametrize(
+    ("known", "used"),
+    [
+        ((CONTROL_KEY, NEW_KEY), CONTROL_KEY),
+        ((CONTROL_KEY, NEW_KEY), NEW_KEY),
+        ((NEW_KEY, CONTROL_KEY), CONTROL_KEY),
+        ((NEW_KEY,), NEW_KEY),
+    ],
+    ids=["announced", "used, and hosts read it earlier", "used, and functions run that do not yet", "after it"],
+)
+def test_while_keys_are_announced_and_used_nothing_is_refused(known: tuple[str, ...], used: str) -> None:
+    world, host = World(), Host()
+    container = running(world)
+    host.knows(*known)
+
+    host.agents(used).delete(world.hosts.get("host-1"), Removal(container_id=container.id, user_id="u", generation=1))
+
+    keyring = Keyring(world.hosts, "".join(map(public_key_of, known)))
+    said = parse_envelope(seal(ready(container), CONTROL_PLANE, used))
+    assert keyring.open(said) == ready(container)
+
+
+def test_of_several_keys_none_makes_another_right() -> None:
+    host = Host()
+    host.knows(NEW_KEY, new_private_key())
+
+    with pytest.raises(AgentUnreachable):
+        host.agents(CONTROL_KEY).delete(
+            World().hosts.get("host-1"), Removal(container_id="c", user_id="u", generation=1)
+        )
+
+
 def test_relays_and_hosts_take_tickets_of_the_key_they_have_and_of_no_other() -> None:
     old = Keys(public_key_of(CONTROL_KEY), relay_key(CONTROL_KEY))
     new = Keys(public_key_of(NEW_KEY), relay_key(NEW_KEY))
@@ -133,5 +172,5 @@ def test_relays_and_hosts_take_tickets_of_the_key_they_have_and_of_no_other() ->
     host = Host()
     with pytest.raises(BadSignature):
         host.guard.admit({"authorization": f"Bearer {ticket}"}, "c")
-    host.started_with(NEW_KEY)
+    host.knows(NEW_KEY)
     host.guard.admit({"authorization": f"Bearer {ticket}"}, "c")

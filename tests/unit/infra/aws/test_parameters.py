@@ -1,16 +1,25 @@
 """The keys of a stage: made once, and anew when somebody says so."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from chalicelib.contract.signatures import public_key_of
+from chalicelib.contract.signatures import public_key_of, public_keys
 from chalicelib.contract.terminals import relay_key
-from infra.aws.deploy import parser
-from infra.aws.deployment import Deployment
-from infra.aws.parameters import PRIVATE_KEY, PUBLIC_KEY, RELAY_KEY, StageParameters
+from infra.aws.deploy import KEY_OPTIONS, parser
+from infra.aws.deployment import Deployment, Pair
+from infra.aws.errors import DeployError
+from infra.aws.parameters import (
+    ANNOUNCED_SECONDS,
+    NEXT_PRIVATE_KEY,
+    PRIVATE_KEY,
+    PUBLIC_KEY,
+    RELAY_KEY,
+    StageParameters,
+)
 
 
 class NotFoundError(Exception):
@@ -24,18 +33,27 @@ class Ssm:
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[str, str]] = {}
+        self.written: dict[str, datetime] = {}
         self.refused = ""
 
     def get_parameter(self, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 - AWS' names
         if Name not in self.kept:
             raise NotFoundError
-        return {"Parameter": {"Value": self.kept[Name][0]}}
+        return {"Parameter": {"Value": self.kept[Name][0], "LastModifiedDate": self.written[Name]}}
+
+    def delete_parameter(self, Name: str) -> None:  # noqa: N803 - AWS' names
+        del self.kept[Name]
 
     def put_parameter(self, Name: str, Value: str, Type: str, **how: Any) -> None:  # noqa: N803 - AWS' names
         assert how["Overwrite"] or Name not in self.kept
         if self.refused and Name.endswith(self.refused):
             raise RuntimeError
-        self.kept[Name] = (Value, Type)
+        self.kept[Name], self.written[Name] = (Value, Type), datetime.now(UTC)
+
+    def has_waited(self, seconds: float) -> None:
+        """So long ago was everything written."""
+        for name in self.written:
+            self.written[name] -= timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -106,7 +124,62 @@ def test_a_fingerprint_is_what_sha256sum_says_of_a_hosts_file_and_of_no_secret(p
     assert parameters.fingerprint != had
 
 
-@pytest.mark.parametrize("asked", [[], ["--new-keys"]])
+def test_announced_keys_stand_behind_those_in_use_and_sign_nothing(parameters: StageParameters, ssm: Ssm) -> None:
+    before, private = parameters.ensure_keys(), parameters.get(PRIVATE_KEY)
+
+    both = parameters.announce_keys()
+
+    following, kind = ssm.kept["/berth-dev/next-control-private-key"]
+    assert (both, kind) == (before + public_key_of(following), "SecureString")
+    assert parameters.get(PUBLIC_KEY) == both == parameters.ensure_keys() == parameters.announce_keys()
+    assert parameters.get(PRIVATE_KEY) == private
+
+
+def test_announced_keys_are_used_once_hosts_have_read_them_and_the_old_ones_stay_for_a_while(
+    parameters: StageParameters, ssm: Ssm
+) -> None:
+    with pytest.raises(DeployError, match="--next-keys"):
+        parameters.use_announced_keys()
+    before, both = parameters.ensure_keys(), parameters.announce_keys()
+    parameters.put_relay_key()
+    with pytest.raises(DeployError, match=r"for 7\d\d s more"):
+        parameters.use_announced_keys()
+    assert parameters.get(PUBLIC_KEY) == both
+    ssm.has_waited(ANNOUNCED_SECONDS)
+
+    used = parameters.use_announced_keys()
+
+    private = str(parameters.get(PRIVATE_KEY))
+    assert used == parameters.get(PUBLIC_KEY) == public_key_of(private) + before
+    assert public_keys(both) == public_keys(used)[::-1]
+    assert parameters.get(RELAY_KEY) == relay_key(private)
+    assert parameters.get(NEXT_PRIVATE_KEY) is None
+    assert parameters.ensure_keys() == parameters.get(PUBLIC_KEY) == public_key_of(private)
+
+
+@pytest.mark.parametrize("refused", [PUBLIC_KEY, PRIVATE_KEY])
+def test_what_ended_while_announced_keys_were_taken_is_done_by_the_next_attempt(
+    parameters: StageParameters, ssm: Ssm, refused: str
+) -> None:
+    before, both = parameters.ensure_keys(), parameters.announce_keys()
+    ssm.has_waited(ANNOUNCED_SECONDS)
+    ssm.refused = f"/{refused}"
+    with pytest.raises(RuntimeError):
+        parameters.use_announced_keys()
+    ssm.refused = ""
+    assert sorted(public_keys(str(parameters.get(PUBLIC_KEY)))) == sorted(public_keys(both))
+
+    assert parameters.use_announced_keys().endswith(before)
+
+
+def test_new_keys_leave_neither_old_nor_announced_ones(parameters: StageParameters) -> None:
+    parameters.announce_keys()
+
+    assert parameters.new_keys() == public_key_of(str(parameters.get(PRIVATE_KEY))) == parameters.get(PUBLIC_KEY)
+    assert parameters.get(NEXT_PRIVATE_KEY) is None
+
+
+@pytest.mark.parametrize("asked", [[], ["--new-keys"], ["--next-keys"]])
 def test_a_pipelines_keys_are_new_when_asked_and_the_private_half_is_said_to_nobody(
     parameters: StageParameters, ssm: Ssm, asked: list[str]
 ) -> None:
@@ -123,5 +196,5 @@ def test_a_pipelines_keys_are_new_when_asked_and_the_private_half_is_said_to_nob
 
 
 def test_a_deployment_has_new_keys_only_when_asked() -> None:
-    assert parser().parse_args(["up", "--stage", "dev"]).new_keys is False
-    assert parser().parse_args(["up", "--stage", "dev", "--new-keys"]).new_keys is True
+    for options, pair in (([], Pair.KEPT), *(([option], pair) for option, pair, _ in KEY_OPTIONS)):
+        assert parser().parse_args(["up", "--stage", "dev", *options]).pair is pair

@@ -5,7 +5,7 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.contract.agent_api import ContainerSpec, Holdings, PowerCall, Removal, UsageCall, Used, Verb
-from chalicelib.contract.signatures import new_private_key, public_key_of, sign_call
+from chalicelib.contract.signatures import BadSignature, new_private_key, public_key_of, sign_call
 from infra.hostagent.commands.execs import Execs
 from infra.hostagent.containers.creation import Creation, Place
 from infra.hostagent.containers.keeper import Keeper, Policy
 from infra.hostagent.containers.means import Means
-from infra.hostagent.guard import Guard
+from infra.hostagent.guard import ControlKey, Guard
 from infra.hostagent.http import BODY_LIMIT, application
 from infra.hostagent.images.pulls import Pulls
 from infra.hostagent.journal.intents import Step
@@ -52,7 +52,7 @@ class Caller:
         pulls = Pulls(self.engine, parallel=1, seconds=5)
         place = Place(HOST, "network", 2, engine_patience_seconds=0.1)
         self.keeper = Keeper(means, Creation(means, pulls, place), Policy(HOST, max_containers, draining))
-        guard = Guard(HOST, public_key_of(CONTROL))
+        guard = Guard(HOST, lambda: public_key_of(CONTROL))
         execs = Execs(self.engine, self.journal, folder / "execs")
         self.meters, self.disk = FakeMeters(self.engine), MemoryDisk()
         measuring = Measuring(self.journal, self.meters, self.disk)
@@ -324,3 +324,40 @@ def test_refusals_say_why_for_certain(tmp_path: Path) -> None:
     assert refused(known.put(spec)) == (409, "tombstone")
     for caller in (full, draining, down, known):
         caller.keeper.close()
+
+
+def test_a_key_that_is_replaced_counts_from_the_next_call(tmp_path: Path) -> None:
+    file = tmp_path / "control-key.pub"
+    key = ControlKey(file)
+    with pytest.raises(OSError, match="No such file"):
+        key()
+    first, second = (public_key_of(new_private_key()) for _ in range(2))
+    for pem in (first, first + second, second):
+        new = tmp_path / "new"
+        new.write_text(pem)
+        new.replace(file)
+        assert key() == pem
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda file: file.unlink(), lambda file: file.write_text("junk")], ids=["gone", "junk"]
+)
+def test_a_key_that_cannot_be_read_any_more_leaves_the_one_there_was(
+    tmp_path: Path, harm: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    file, pem = tmp_path / "control-key.pub", public_key_of(CONTROL)
+    file.write_text(pem)
+    key = ControlKey(file)
+    assert key() == pem
+
+    harm(file)
+
+    assert key() == pem
+    assert "cannot be read" in caplog.text
+
+
+def test_what_is_no_key_is_none_from_the_beginning(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("junk")
+
+    with pytest.raises(BadSignature):
+        ControlKey(tmp_path / "key")()

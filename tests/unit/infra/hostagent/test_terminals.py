@@ -114,7 +114,7 @@ class Host:
         self.journal = Journal(folder / "journal", ThreadRuntime())
         self.execs = Execs(self.engine, self.journal, self.folder)
         self.terminals = Terminals(self.execs, grace)
-        guard = Guard(HOST, public_key_of(CONTROL))
+        guard = Guard(HOST, lambda: public_key_of(CONTROL))
         self.meters, self.disk = FakeMeters(self.engine), MemoryDisk()
         measuring = Measuring(self.journal, self.meters, self.disk)
         route = terminal_route(guard, self.terminals, measuring, Pace(ping, stats))
