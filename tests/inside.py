@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from infra.hostagent.engine.docker_exec import follow, hang_up, read_ahead
+from infra.hostagent.engine.docker_exec import chunks, follow, hang_up
 
 SECONDS = 300.0
 
@@ -37,7 +37,8 @@ def run_in(
     stream, said = api.exec_start(made, tty=tty, socket=True), bytearray()
     try:
         if tty:
-            _read(stream, said, ends)
+            for chunk in chunks(stream, ends):
+                said += chunk
         else:
             assert follow(stream, lambda _, piece: said.extend(piece), lambda: time.monotonic() > ends), command
     finally:
@@ -46,11 +47,3 @@ def run_in(
         assert time.monotonic() < ends, command
         time.sleep(0.005)
     return Done(int(found["ExitCode"] or 0), bytes(said))
-
-
-def _read(stream: Any, said: bytearray, ends: float) -> None:
-    stream._sock.setblocking(False)
-    said += read_ahead(stream)
-    stream._sock.settimeout(ends - time.monotonic())
-    while chunk := stream._sock.recv(65536):
-        said += chunk

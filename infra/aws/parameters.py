@@ -53,8 +53,11 @@ class StageParameters:
         written first: when all ends there, `ensure_keys` writes the public one after it.
         """
         self._put(PRIVATE_KEY, new_private_key(), "SecureString", overwrite=True)
-        self._forget_announced()
-        return self._with_relays(self.ensure_keys())
+        if self.get(NEXT_PRIVATE_KEY) is not None:
+            self._forget_announced()
+        public = self.ensure_keys()
+        self._renew_relay_key()
+        return public
 
     def use_announced_keys(self) -> str:
         """The announced pair in place of the one there is, whose public half stays until the next `ensure_keys`.
@@ -67,19 +70,19 @@ class StageParameters:
         left = ANNOUNCED_SECONDS - self._age(NEXT_PRIVATE_KEY)
         if left > 0:
             raise DeployError(f"hosts may not know the announced keys for {left:.0f} s more: try again then")
-        self._publish(announced, old)
+        public = self._publish(announced, old)
         self._put(PRIVATE_KEY, announced, "SecureString", overwrite=True)
         self._forget_announced()
-        return self._with_relays(str(self.get(PUBLIC_KEY)))
-
-    def _with_relays(self, public: str) -> str:
-        if self.get(RELAY_KEY) is not None:
-            self.put_relay_key()
+        self._renew_relay_key()
         return public
 
+    def _renew_relay_key(self) -> None:
+        """Where there are relays."""
+        if self.get(RELAY_KEY) is not None:
+            self.put_relay_key()
+
     def _forget_announced(self) -> None:
-        if self.get(NEXT_PRIVATE_KEY) is not None:
-            self.ssm.delete_parameter(Name=self.name(NEXT_PRIVATE_KEY))
+        self.ssm.delete_parameter(Name=self.name(NEXT_PRIVATE_KEY))
 
     def _age(self, last: str) -> float:
         """Seconds since it was written."""

@@ -1,21 +1,20 @@
 """Terminals: a stack and the raw engine under it come in, seconds to a first prompt and from key to echo go out."""
 
-import json
 import random
 import string
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from tests.bench.lives import PATIENCE_SECONDS, client
 from tests.bench.measures import Measure
 from tests.bench.raw import RawEngine
 from tests.bench.series import median
 from tests.bench.stack import Stack
+from tests.docker.terminals import Terminal
 
 KEYS = string.ascii_lowercase
 """Typed one after the other in each round, of which the median counts."""
@@ -34,10 +33,9 @@ def measure(stack: Stack, raw: RawEngine, rounds: int, tick: Callable[[], None])
         token = {"Authorization": user.http.headers["Authorization"]}
         address = f"ws://{urlsplit(stack.url).netloc}/ws/terminal/{life.id}?newSession=true"
         prompts, ours, theirs = [], [], []
-        with _opened(address, token) as (socket, _), raw.typewriter(engine_id) as press:
-            _say(socket, f"stty sane; echo {MARK[:3]}''{MARK[3:]}; exec cat\n")
-            _hear(socket, f"{MARK}\r\n")
-            turns: list[tuple[list[float], Press]] = [(ours, lambda *each: _press(socket, *each)), (theirs, press)]
+        with _opened(address, token) as (shell, _), raw.typewriter(engine_id) as press:
+            _press(shell, f"stty sane; echo {MARK[:3]}''{MARK[3:]}; exec cat\n", f"{MARK}\r\n")
+            turns: list[tuple[list[float], Press]] = [(ours, lambda *each: _press(shell, *each)), (theirs, press)]
             for _ in range(rounds):
                 for samples, each in random.sample(turns, 2):
                     samples.append(median([_timed(each, key) for key in KEYS]))
@@ -61,26 +59,15 @@ def _timed(press: Press, key: str) -> float:
 
 
 @contextmanager
-def _opened(address: str, token: dict[str, str]) -> Iterator[tuple[ClientConnection, float]]:
+def _opened(address: str, token: dict[str, str]) -> Iterator[tuple[Terminal, float]]:
     """A terminal with a shell of its own, and the seconds until that printed something."""
     began = time.perf_counter()
     with connect(address, additional_headers=token, proxy=None, compression=None) as socket:
-        _hear(socket)
-        yield socket, time.perf_counter() - began
+        shell = Terminal(socket)
+        shell.until_printed(PATIENCE_SECONDS)
+        yield shell, time.perf_counter() - began
 
 
-def _press(socket: ClientConnection, typed: str, printed: str) -> None:
-    _say(socket, typed)
-    _hear(socket, printed)
-
-
-def _say(socket: ClientConnection, text: str) -> None:
-    socket.send(json.dumps({"type": "input", "data": text}))
-
-
-def _hear(socket: ClientConnection, words: str = "") -> None:
-    """Until these are printed, or anything is."""
-    printed = ""
-    while not printed or words not in printed:
-        frame: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_SECONDS))
-        printed += frame["data"] if frame["type"] == "output" else ""
+def _press(shell: Terminal, typed: str, printed: str) -> None:
+    shell.type(typed)
+    shell.read(printed, PATIENCE_SECONDS)

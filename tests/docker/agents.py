@@ -30,11 +30,13 @@ from chalicelib.contract.events import AboutContainer, Batch, Heartbeat, Invento
 from chalicelib.contract.resources import Resources
 from chalicelib.contract.signatures import parse_envelope, public_key_of, sign_call, unseal
 from infra.ground.engine import MIRROR, Engine
+from infra.ground.images import TINY
 from infra.ground.ports import unclaimed_port
 from infra.hostagent.engine.docker_namespaces import LABEL_HOLDER
 from infra.hostagent.keys import host_key
 from infra.local.processes import Child
 from tests.aws import ROOT, Aws
+from tests.builders import a_spec
 from tests.fakes.world import CONTROL_KEY
 from tests.inside import run_in
 
@@ -193,6 +195,13 @@ class RunningAgent:
     def about(self, container_id: str) -> list[Any]:
         """Its events so far, each once."""
         return [event for event in self.events if event.container_id == container_id]
+
+    def ready(self, image: str = TINY, **wanted: Any) -> ContainerSpec:
+        """A new container that is ready."""
+        spec = a_spec(image=image, **wanted)
+        self.create(spec)
+        self.until(spec.container_id, "ready")
+        return spec
 
     def until(self, container_id: str, kind: str, seconds: float = PATIENCE_SECONDS) -> list[Any]:
         """Its events up to one of this kind."""

@@ -50,6 +50,12 @@ class Terminal:
                 raise AssertionError(f"{words!r} is not in {said[-500:]!r}") from None
         return said
 
+    def until_printed(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """Until anything is, from the beginning."""
+        ends = time.monotonic() + seconds
+        while not self.printed:
+            self._hear(ends - time.monotonic())
+
     def _hear(self, seconds: float) -> str:
         """What the next frame prints."""
         frame = self.socket.recv(timeout=max(0.0, seconds), decode=True)

@@ -10,9 +10,8 @@ import pytest
 
 from chalicelib.contract.agent_api import ContainerSpec, ExecUser
 from infra.ground.engine import Engine
-from infra.ground.images import BOOKWORM, TINY
+from infra.ground.images import BOOKWORM
 from tests.aws import Aws
-from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on
 
 MARK = "1000.25"
@@ -22,14 +21,7 @@ MARK = "1000.25"
 @pytest.fixture(scope="module")
 def spec(agent: RunningAgent) -> ContainerSpec:
     """A container that is ready."""
-    return ready_on(agent)
-
-
-def ready_on(agent: RunningAgent, **changes: Any) -> ContainerSpec:
-    spec = a_spec(**({"image": TINY} | changes))
-    agent.create(spec)
-    agent.until(spec.container_id, "ready")
-    return spec
+    return agent.ready()
 
 
 def shell(agent: RunningAgent, spec: ContainerSpec, script: str, **changes: Any) -> dict[str, Any]:
@@ -73,7 +65,7 @@ def test_folder_and_variables_are_those_asked_for(agent: RunningAgent, spec: Con
 
 
 def test_it_is_the_user_where_there_is_one_and_root_where_there_is_none(agent: RunningAgent) -> None:
-    spec = ready_on(agent)
+    spec = agent.ready()
     assert shell(agent, spec, "id -u")["stdout"] == "1000\n"
     assert shell(agent, spec, "id -u", user=ExecUser.ROOT)["stdout"] == "0\n"
 
@@ -84,7 +76,7 @@ def test_it_is_the_user_where_there_is_one_and_root_where_there_is_none(agent: R
 
 
 def test_root_inside_can_install_packages_and_is_not_root_of_the_host(agent: RunningAgent) -> None:
-    spec = ready_on(agent, image=BOOKWORM)
+    spec = agent.ready(image=BOOKWORM)
 
     script = "touch /usr/bin/mine && chown 1:1 /usr/bin/mine && grep CapEff /proc/self/status"
     ran = shell(agent, spec, script, user=ExecUser.ROOT)
@@ -148,7 +140,7 @@ def test_nothing_of_a_command_is_left_when_its_time_is_over(
 
 def test_what_a_dead_agent_left_behind_is_killed_by_the_next(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path) as agent:
-        spec = ready_on(agent)
+        spec = agent.ready()
         waiting = threading.Thread(target=_ignored, args=(agent, spec))
         waiting.start()
         until(lambda: len(sleepers()) == 1)
@@ -172,7 +164,7 @@ def _ignored(agent: RunningAgent, spec: ContainerSpec) -> None:
 
 def test_an_agent_that_is_stopped_takes_its_commands_along(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path) as agent:
-        spec = ready_on(agent)
+        spec = agent.ready()
         waiting = threading.Thread(target=_ignored, args=(agent, spec))
         waiting.start()
         until(lambda: len(sleepers()) == 1)
@@ -186,7 +178,7 @@ def test_an_agent_that_is_stopped_takes_its_commands_along(engine: Engine, queue
 
 
 def test_commands_that_take_long_hold_up_nothing_else(agent: RunningAgent, spec: ContainerSpec) -> None:
-    others = [ready_on(agent) for _ in range(2)]
+    others = [agent.ready() for _ in range(2)]
     answers: list[int] = []
 
     def long(where: ContainerSpec) -> None:
@@ -210,7 +202,7 @@ def test_commands_that_take_long_hold_up_nothing_else(agent: RunningAgent, spec:
 
 
 def test_a_container_that_ends_takes_its_commands_along(agent: RunningAgent) -> None:
-    spec = ready_on(agent)
+    spec = agent.ready()
     answers: list[Any] = []
     waiting = threading.Thread(target=lambda: answers.append(agent.run(spec, "sleep", MARK, user=ExecUser.ROOT)))
     waiting.start()

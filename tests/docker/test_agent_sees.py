@@ -10,10 +10,8 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.causes import Cause, Code
 from chalicelib.contract.resources import Resources
 from infra.ground.engine import Engine
-from infra.ground.images import TINY
 from infra.hostagent.containers.relist import OOM_WINDOW_SECONDS
 from tests.aws import Aws
-from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, numbers
 from tests.inside import run_in
 
@@ -33,13 +31,6 @@ def patient(engine: Engine, queues: Aws, tmp_path_factory: pytest.TempPathFactor
         yield running
 
 
-def running(agent: RunningAgent, **fields: Any) -> ContainerSpec:
-    spec = a_spec(image=TINY, **fields)
-    agent.create(spec)
-    agent.until(spec.container_id, "ready")
-    return spec
-
-
 def told(agent: RunningAgent, spec: ContainerSpec, began: float) -> Cause:
     """Why it stopped, by the one event that says so."""
     agent.until(spec.container_id, "stopped")
@@ -54,7 +45,7 @@ def told(agent: RunningAgent, spec: ContainerSpec, began: float) -> Cause:
 
 def test_a_container_that_somebody_removes_is_always_told_as_vanished(patient: RunningAgent) -> None:
     for _ in range(8):
-        spec = running(patient)
+        spec = patient.ready()
         began = time.monotonic()
 
         patient.containers(spec.container_id)[0].remove(force=True)
@@ -77,7 +68,7 @@ def test_a_container_that_somebody_removes_is_always_told_as_vanished(patient: R
 def test_a_container_that_ends_is_told_with_its_exit_code(
     patient: RunningAgent, how: Callable[[Any], Any], exit_code: int
 ) -> None:
-    spec = running(patient)
+    spec = patient.ready()
     [container] = patient.containers(spec.container_id)
     began = time.monotonic()
 
@@ -89,7 +80,7 @@ def test_a_container_that_ends_is_told_with_its_exit_code(
 
 
 def test_a_container_that_runs_out_of_memory_is_told_so(patient: RunningAgent) -> None:
-    spec = running(patient, resources=Resources(memory_mb=32, cpu_shares=1000, disk_mb=1024))
+    spec = patient.ready(resources=Resources(memory_mb=32, cpu_shares=1000, disk_mb=1024))
     [container] = patient.containers(spec.container_id)
     began = time.monotonic()
 
@@ -105,7 +96,7 @@ def test_a_child_that_runs_out_of_memory_leaves_its_container_alive_and_a_later_
     patient: RunningAgent,
 ) -> None:
     """The engine itself says `OOMKilled` then, of a container whose first process was only killed."""
-    spec = running(patient, resources=Resources(memory_mb=32, cpu_shares=1000, disk_mb=1024))
+    spec = patient.ready(resources=Resources(memory_mb=32, cpu_shares=1000, disk_mb=1024))
     [container] = patient.containers(spec.container_id)
     assert container.exec_run(["sh", "-c", "exec tail /dev/zero"]).exit_code == 137
     assert patient.inside(spec.container_id, "echo alive") == "alive\n"
@@ -122,7 +113,7 @@ def test_a_child_that_runs_out_of_memory_leaves_its_container_alive_and_a_later_
 
 
 def test_what_happens_while_the_agent_is_away_is_told_when_it_is_back(patient: RunningAgent) -> None:
-    removed, killed = running(patient), running(patient)
+    removed, killed = patient.ready(), patient.ready()
     patient.child.kill()
     patient.containers(removed.container_id)[0].remove(force=True)
     patient.containers(killed.container_id)[0].kill()
@@ -136,7 +127,7 @@ def test_what_happens_while_the_agent_is_away_is_told_when_it_is_back(patient: R
 
 
 def test_a_container_removed_behind_our_back_can_be_deleted(patient: RunningAgent) -> None:
-    spec = running(patient)
+    spec = patient.ready()
     patient.containers(spec.container_id)[0].remove(force=True)
     patient.until(spec.container_id, "stopped")
 

@@ -14,7 +14,6 @@ from chalicelib.contract.agent_api import ContainerSpec, ExecUser
 from infra.ground.engine import Engine
 from infra.ground.images import BOOKWORM, TINY
 from tests.aws import Aws
-from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on
 from tests.docker.terminals import Terminal, terminal
 
@@ -34,15 +33,7 @@ def keeper(engine: Engine, queues: Aws, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module", params=[TINY, BOOKWORM])
 def spec(request: pytest.FixtureRequest, keeper: RunningAgent) -> ContainerSpec:
-    return ready(keeper, request.param)
-
-
-def ready(agent: RunningAgent, image: str = TINY) -> ContainerSpec:
-    """A container that is ready."""
-    spec = a_spec(image=image)
-    agent.create(spec)
-    agent.until(spec.container_id, "ready")
-    return spec
+    return keeper.ready(request.param)
 
 
 @pytest.fixture
@@ -87,7 +78,7 @@ def test_root_is_root_at_home(keeper: RunningAgent, spec: ContainerSpec) -> None
 
 
 def test_the_shell_is_the_one_that_passwd_says(keeper: RunningAgent) -> None:
-    spec = ready(keeper, BOOKWORM)
+    spec = keeper.ready(BOOKWORM)
     keeper.run(spec, "sed", "-i", "s#^\\(user:.*\\):[^:]*$#\\1:/bin/bash#", "/etc/passwd", user="root")
     with terminal(keeper, spec) as shell:
         assert shell.run("echo $SHELL $BASH; shopt login_shell").split() == [
@@ -147,7 +138,7 @@ def _read_pressing_enter(shell: Terminal, words: str) -> None:
 
 
 def test_a_flood_is_cut_and_everything_else_still_answers(keeper: RunningAgent, spec: ContainerSpec) -> None:
-    other = ready(keeper)
+    other = keeper.ready()
     with terminal(keeper, spec, "id=flood") as shell:
         shell.type("tr '\\0' y </dev/zero\n")
         time.sleep(5)  # nobody reads
@@ -198,7 +189,7 @@ def test_a_second_socket_takes_over(keeper: RunningAgent, spec: ContainerSpec) -
 
 
 def test_a_shell_that_nobody_returns_to_is_gone_with_all_it_began(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     with terminal(keeper, spec) as shell:
         shell.run("sleep 1000 & (sleep 1001; true) & true")
     assert len([each for each in processes(keeper, spec) if "sleep 100" in each]) >= 2
@@ -208,7 +199,7 @@ def test_a_shell_that_nobody_returns_to_is_gone_with_all_it_began(keeper: Runnin
 
 
 def test_who_attends_sees_what_the_container_uses(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     mega = 1024 * 1024
     with terminal(keeper, spec) as shell:
         first = shell.until_stats(lambda each: True)
@@ -230,7 +221,7 @@ def test_who_attends_sees_what_the_container_uses(keeper: RunningAgent) -> None:
 
 
 def test_what_a_container_uses_can_be_asked_for_while_it_runs(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     with terminal(keeper, spec) as shell:
         shell.run("(while :; do :; done) & true")
         used = keeper.usage(spec).json()
@@ -244,7 +235,7 @@ def test_what_a_container_uses_can_be_asked_for_while_it_runs(keeper: RunningAge
 
 
 def test_numbers_go_on_for_who_returns_and_after_a_restart(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     for _ in range(2):
         with terminal(keeper, spec) as shell:
             shell.until_stats(lambda each: each["memory"] > 0)
@@ -256,7 +247,7 @@ def test_numbers_go_on_for_who_returns_and_after_a_restart(keeper: RunningAgent)
 
 
 def test_who_wants_what_is_printed_and_nothing_else_sees_no_numbers(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     with terminal(keeper, spec, "raw=1") as shell:
         shell.socket.send("sleep 3; echo do''ne\n")
         said = ""
@@ -267,7 +258,7 @@ def test_who_wants_what_is_printed_and_nothing_else_sees_no_numbers(keeper: Runn
 
 
 def test_many_shells_leave_nothing_behind(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
 
     def held_after(shells: int) -> tuple[int, int]:
         for number in range(shells):
@@ -312,7 +303,7 @@ def test_a_shell_that_leaves_something_running_ends_too(keeper: RunningAgent, sp
 
 @pytest.mark.parametrize("verb", ["stop", "remove"])
 def test_a_container_that_goes_takes_its_terminals_with_it(keeper: RunningAgent, verb: str) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     with terminal(keeper, spec) as shell:
         shell.run("true")
         keeper.power(spec, "stop") if verb == "stop" else keeper.delete(spec)
@@ -325,7 +316,7 @@ def test_a_container_that_goes_takes_its_terminals_with_it(keeper: RunningAgent,
 
 
 def test_a_container_without_a_shell_says_so(keeper: RunningAgent) -> None:
-    spec = ready(keeper)
+    spec = keeper.ready()
     keeper.run(spec, "rm", "-f", "/bin/sh", user="root")
 
     with pytest.raises(InvalidStatus) as refused, terminal(keeper, spec):
@@ -337,7 +328,7 @@ def test_a_container_without_a_shell_says_so(keeper: RunningAgent) -> None:
 
 def test_an_agent_that_stops_or_is_killed_leaves_no_shell(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path / "agent") as agent:
-        spec = ready(agent)
+        spec = agent.ready()
         with terminal(agent, spec) as shell:
             shell.run("sleep 1000 & true")
             agent.child.kill()

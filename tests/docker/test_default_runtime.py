@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.contract.agent_api import ContainerSpec
 from infra.ground.engine import Engine
 from infra.ground.images import TINY
 from infra.hostagent.engine import default_runtime
 from infra.hostagent.engine.docker_engine import DockerEngine
 from infra.hostagent.ports import EngineDown, EngineRefused
 from tests.aws import Aws
-from tests.builders import a_spec
 from tests.docker.agents import RunningAgent, agent_on, inspected
 
 NOWHERE = "nonesuch"
@@ -92,7 +90,7 @@ def test_an_agent_may_be_told_which(engine: Engine, queues: Aws, tmp_path: Path)
 def test_no_word_of_a_quick_command_is_lost(engine: Engine, queues: Aws, tmp_path: Path, runtime: str) -> None:
     """Three at a time, as they came to be lost by the SDK (ADR 0033)."""
     with agent_on(engine, queues, tmp_path, "--default-runtime", runtime) as told, ThreadPoolExecutor(3) as pool:
-        spec = ready_container(told)
+        spec = told.ready()
 
         def said(word: str) -> str:
             return str(told.run(spec, "echo", word).json()["stdout"])
@@ -102,15 +100,8 @@ def test_no_word_of_a_quick_command_is_lost(engine: Engine, queues: Aws, tmp_pat
 
 
 def runtime_of_a_container(agent: RunningAgent) -> str:
-    spec = ready_container(agent)
+    spec = agent.ready()
     found = inspected(agent, spec.container_id)
     agent.delete(spec)
     agent.until(spec.container_id, "removed")
     return str(found["HostConfig"]["Runtime"])
-
-
-def ready_container(agent: RunningAgent) -> ContainerSpec:
-    spec = a_spec(image=TINY)
-    agent.create(spec)
-    agent.until(spec.container_id, "ready")
-    return spec

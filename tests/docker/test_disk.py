@@ -47,10 +47,7 @@ def keeping(engine: Engine) -> str:
 
 
 def running(agent: RunningAgent, image: str = TINY) -> ContainerSpec:
-    spec = a_spec(image=image, resources=SIZE, network_mode=NetworkMode.NONE)
-    agent.create(spec)
-    agent.until(spec.container_id, "ready")
-    return spec
+    return agent.ready(image, resources=SIZE, network_mode=NetworkMode.NONE)
 
 
 def written(agent: RunningAgent, spec: ContainerSpec, path: str = "/filled") -> int:

@@ -7,7 +7,8 @@ as fast as pieces are taken, so a program that prints without end waits for its 
 import contextlib
 import select
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from infra.hostagent.ports import Take
@@ -20,7 +21,6 @@ _HEADER = 8
 def follow(stream: Any, take: Take, over: Callable[[], bool], given: bytes | None = None) -> bool:
     """Of what the SDK's `exec_start` gives: true when the output has ended, false when `over` said so first."""
     connection: socket.socket = stream._sock
-    connection.setblocking(False)
     pieces = _Pieces(take)
     pieces.feed(read_ahead(stream))
     giving = _Giving(connection, given)
@@ -38,6 +38,24 @@ def follow(stream: Any, take: Take, over: Callable[[], bool], given: bytes | Non
     return False
 
 
+def chunks(stream: Any, ends: float) -> Iterator[bytes]:
+    """The same of a command on a terminal, where nothing is framed; TimeoutError when it is not over by then.
+
+    `ends` by the monotonic clock.
+    """
+    chunk = read_ahead(stream)
+    while True:
+        if chunk:
+            yield chunk
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        stream._sock.settimeout(left)
+        chunk = stream._sock.recv(CHUNK)
+        if not chunk:
+            return
+
+
 def hang_up(stream: Any) -> None:
     """Tell the engine that nobody reads on. Closing alone does not: others in the SDK hold the socket until collected.
 
@@ -49,7 +67,11 @@ def hang_up(stream: Any) -> None:
 
 
 def read_ahead(stream: Any) -> bytes:
-    """What came with the head of the engine's answer: the SDK hands over the socket and forgets that it has read on."""
+    """What came with the head of the engine's answer: the SDK hands over the socket and forgets that it has read on.
+
+    From then on the connection does not block.
+    """
+    stream._sock.setblocking(False)
     reader = stream._response.raw._fp.fp
     return bytes(reader.read(len(reader.peek())))
 

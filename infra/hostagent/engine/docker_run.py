@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.hostagent.engine.docker_exec import hang_up, read_ahead
+from infra.hostagent.engine.docker_exec import chunks, hang_up
 from infra.hostagent.ports import EngineDown, Ran
 
 LAST_BYTES = 4096
-_CHUNK = 65536
 
 
 def run_inside(
@@ -22,8 +21,7 @@ def run_inside(
     created = api.exec_create(engine_id, list(command), user=user, environment=dict(environment), tty=True)
     stream = api.exec_start(created["Id"], tty=True, socket=True)
     try:
-        stream._sock.setblocking(False)
-        output = _read(stream._sock, ends, read_ahead(stream))
+        output = _last_words(stream, ends)
     finally:
         hang_up(stream)
     found = api.exec_inspect(created["Id"])
@@ -35,17 +33,12 @@ def run_inside(
     return Ran(int(found["ExitCode"]), output.decode(errors="replace"))
 
 
-def _read(connection: Any, ends: float, output: bytes) -> bytes:
-    """Its last words after what came already, once it has closed its output."""
-    while True:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise EngineDown("the command takes too long")
-        connection.settimeout(left)
-        try:
-            chunk = connection.recv(_CHUNK)
-        except TimeoutError:
-            raise EngineDown("the command takes too long") from None
-        if not chunk:
-            return output
-        output = (output + chunk)[-LAST_BYTES:]
+def _last_words(stream: Any, ends: float) -> bytes:
+    """The end of what it prints, once it has closed its output."""
+    output = b""
+    try:
+        for chunk in chunks(stream, ends):
+            output = (output + chunk)[-LAST_BYTES:]
+    except TimeoutError:
+        raise EngineDown("the command takes too long") from None
+    return output

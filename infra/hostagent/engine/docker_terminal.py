@@ -27,7 +27,6 @@ def attached(api: Any, exec_id: str, size: Size) -> Tty:
     """The terminal of a command that this begins; a program that has ended at once leaves its last words on it."""
     stream = api.exec_start(exec_id, tty=True, socket=True)
     try:
-        stream._sock.setblocking(False)
         tty = Tty(stream._sock, read_ahead(stream), lambda: _let_go(stream))
         _size_at_first(api, exec_id, size)
     except BaseException:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.hostagent.engine.docker_engine import DockerEngine
-from infra.hostagent.engine.docker_exec import hang_up
+from infra.hostagent.engine.docker_exec import chunks, hang_up
 from infra.hostagent.ports import STDERR, STDOUT, Exited, Ran
 from tests.inside import run_in
 
@@ -113,6 +114,25 @@ def test_any_output_in_any_portions(tmp_path: Path, said: list[tuple[int, bytes]
 def test_what_comes_with_the_head_of_the_answer_is_among_the_last_words(tmp_path: Path) -> None:
     with engine_that_says(tmp_path / "s", [HEAD + b"hello", b" you\r\n"]) as engine:
         assert engine.run("engine-id", ["echo"], "0", {}, 5.0) == Ran(0, "hello you\r\n")
+
+
+def test_a_command_that_prints_without_end_on_a_terminal_is_given_up_in_time() -> None:
+    ours, engine = socket.socketpair()
+    with ours, engine:
+        stream = SimpleNamespace(_sock=ours, _response=SimpleNamespace())
+        stream._response.raw = SimpleNamespace(_fp=SimpleNamespace(fp=ours.makefile("rb")))
+        engine.sendall(b"y" * 1000)
+        printed = chunks(stream, time.monotonic() + 0.2)
+        assert next(printed)
+
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            for _ in printed:
+                engine.sendall(b"y" * 1000)
+        with pytest.raises(TimeoutError):
+            list(chunks(stream, time.monotonic() - 1))
+
+    assert time.monotonic() - began < 5
 
 
 def test_tests_hear_what_comes_with_the_head_of_the_answer(tmp_path: Path) -> None:
