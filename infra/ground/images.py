@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,19 +12,13 @@ from tempfile import TemporaryDirectory
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from infra.ground.debian import Advance, bootstrap
 from infra.ground.errors import NoImage
 from infra.ground.packages import Say, ensure_programs, find
 
 BOOKWORM = "debian:bookworm"
 TINY = "berth-test/tiny:1"
 """Two megabytes of busybox for tests that need a container, not a distribution."""
-
-DEFAULT_ARCHIVE = "http://deb.debian.org/debian"
-EXPECTED_LINES = 450
-"""Lines debootstrap prints for bookworm's minimal variant; only a progress bar depends on it."""
-
-Advance = Callable[[float], None]
-"""Takes the share done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +91,7 @@ def _bootstrap(archive: Path, say: Say, advance: Advance) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=archive.parent) as folder:
         root = Path(folder) / "root"
-        _debootstrap(root, archive.parent / "debootstrap.log", advance)
+        bootstrap(root, archive.parent / "debootstrap.log", advance)
         for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "var/log"):
             shutil.rmtree(root / leftover, ignore_errors=True)
             (root / leftover).mkdir(parents=True, exist_ok=True)
@@ -107,30 +100,6 @@ def _bootstrap(archive: Path, say: Say, advance: Advance) -> None:
         unfinished = Path(folder) / "image.tar"
         subprocess.run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(unfinished), "."], check=True)
         unfinished.rename(archive)
-
-
-def _debootstrap(root: Path, log: Path, advance: Advance) -> None:
-    command = [find("debootstrap") or "debootstrap", "--variant=minbase", "bookworm", str(root), _archive_address()]
-    with log.open("w") as kept, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
-        if running.stdout is not None:
-            for number, line in enumerate(running.stdout, 1):
-                kept.write(line.decode(errors="replace"))
-                advance(min(number / EXPECTED_LINES, 0.99))
-    if running.returncode:
-        raise NoImage(f"debootstrap failed: read {log}")
-    advance(1.0)
-
-
-def _archive_address() -> str:
-    """Where this machine itself gets bookworm's packages, if it does."""
-    listing = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)"], capture_output=True, text=True, check=False
-    )
-    for line in listing.stdout.splitlines():
-        codename, _, address = line.partition(" ")
-        if codename == "bookworm" and address.startswith("http"):
-            return address.rstrip("/")
-    return DEFAULT_ARCHIVE
 
 
 def _busybox_tar() -> bytes:
