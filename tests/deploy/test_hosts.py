@@ -313,7 +313,7 @@ def test_the_data_root_is_xfs_with_project_quotas() -> None:
     script = (HOSTS / "bootstrap.sh").read_text()
 
     assert "mkfs.xfs" in script
-    assert "/var/lib/docker xfs defaults,noatime,nodev,prjquota" in script
+    assert "/var/lib/docker xfs defaults,noatime,prjquota 0 2" in script
 
 
 @pytest.mark.parametrize("script", [HOSTS / "bootstrap.sh"])
