@@ -337,7 +337,7 @@ def test_the_agents_unit_leaves_it_what_it_needs_of_root_and_no_more() -> None:
     assert service["CapabilityBoundingSet"] == "CAP_NET_ADMIN CAP_NET_RAW CAP_KILL CAP_SYS_ADMIN CAP_SYS_PTRACE"
     assert service["RestrictNamespaces"] == "uts"
     assert "ProtectHostname" not in service, "it would be forbidden to name containers"
-    assert {"setns", "sethostname"} <= {*service["SystemCallFilter"].split()}
+    assert {"setns", "sethostname", "quotactl_fd"} <= {*service["SystemCallFilter"].split()}
     assert service["ProtectSystem"] == "strict"
     assert service["KillMode"] == "process"
     hardened = ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "ProtectKernelModules")

@@ -5,7 +5,7 @@ Two ways to enforce, one port. Where a host has neither, its disk says so; nothi
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from infra.hostagent.ports import Engine, EngineFacts, EngineRefused
 from infra.hostagent.profile import Profile
-from infra.hostagent.quotas import subvolumes
+from infra.hostagent.quotas import projects, subvolumes
 
 log = logging.getLogger("berth.agent.disk")
 
@@ -66,6 +66,8 @@ class Unenforced:
 
 
 Statvfs = Callable[[Path], os.statvfs_result]
+Limit = Callable[[Path, int], None]
+"""A folder may hold so many bytes. OSError when it cannot be made so."""
 
 
 class StorageOption:
@@ -73,22 +75,42 @@ class StorageOption:
 
     enforced = True
 
-    def __init__(self, engine: Engine, root: Path = Path("/"), statvfs: Statvfs = os.statvfs) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        root: Path = Path("/"),
+        statvfs: Statvfs = os.statvfs,
+        limit: Limit = projects.limit,
+    ) -> None:
         self._engine = engine
         self._root = root
         self._statvfs = statvfs
+        self._limit = limit
 
     def told(self, profile: Profile, disk_mb: int) -> Profile:
         """Each volume that the image asks for has a limit of its own, so all share evenly in what is granted."""
         mounts = profile.host_config.get("mounts", [])
         asked = {normpath(f"/{each.lstrip('/')}") for each in self._engine.volumes_of(str(profile.container["image"]))}
         volumes = sorted(asked - {mount["Target"] for mount in mounts})
-        size = f"{max(disk_mb // (1 + len(volumes)), 1)}M"
+        size = f"{_share(disk_mb, volumes)}M"
         sized = [*mounts, *(_sized_volume(target, size) for target in volumes)]
         return replace(profile, host_config=profile.host_config | {"storage_opt": {"size": size}, "mounts": sized})
 
-    def limited(self, engine_id: str, disk_mb: int) -> AbstractContextManager[None]:  # noqa: ARG002 - the engine knows
-        return nullcontext()
+    @contextmanager
+    def limited(self, engine_id: str, disk_mb: int) -> Iterator[None]:
+        """The engine limits it; where the kernel gives a full container no room to start, it is tried without."""
+        written = self._engine.writable(engine_id)
+        layer = self._root / written.layer.lstrip("/")
+        size = _share(disk_mb, written.volumes)
+        try:
+            self._limit(layer, (size + START_ROOM_MB) * MEGABYTE)
+        except OSError as error:
+            log.warning("a full container would not start", extra={"engine_id": engine_id, "reason": error.strerror})
+            yield
+            return
+        yield
+        with _refusing():
+            self._limit(layer, size * MEGABYTE)
 
     def gauge(self, engine_id: str) -> Gauge:
         """By what xfs says of a folder that has a limit: the limit is its size there."""
@@ -186,6 +208,11 @@ def _used(folder: Path, statvfs: Statvfs) -> int | None:
     found, around = statvfs(folder), statvfs(folder.parents[1])
     limited = found.f_blocks < around.f_blocks
     return (found.f_blocks - found.f_bfree) * found.f_frsize if limited else None
+
+
+def _share(disk_mb: int, volumes: Sequence[str]) -> int:
+    """Megabytes of the container's own layer, and of each volume."""
+    return max(disk_mb // (1 + len(volumes)), 1)
 
 
 def _sum(sizes: list[int | None]) -> int | None:

@@ -1,13 +1,14 @@
 """Which way a host has to limit disks, and what the engine is told where that is its own."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from infra.hostagent.ports import EngineFacts, NotThere
+from infra.hostagent.ports import EngineFacts, EngineRefused, NotThere
 from infra.hostagent.profile import Bound, profile_of
-from infra.hostagent.quotas.disk import Disk, Statvfs, StorageOption, Unenforced, disk_of
+from infra.hostagent.quotas.disk import MEGABYTE, START_ROOM_MB, Disk, Statvfs, StorageOption, Unenforced, disk_of
 from tests.builders import a_spec
 from tests.fakes.engine import FakeEngine
 
@@ -124,3 +125,48 @@ def test_a_folder_that_is_gone_says_nothing() -> None:
 def test_who_is_not_there_has_no_gauge() -> None:
     with pytest.raises(NotThere):
         StorageOption(FakeEngine()).gauge("nobody")
+
+
+def test_a_full_container_has_room_to_start_and_is_held_to_what_it_was_granted_again() -> None:
+    """Also after an agent that died in the middle: the limit is what was granted, not what is found."""
+    engine = FakeEngine(present={"debian:bookworm"}, volumes={"debian:bookworm": ("/data",)})
+    engine_id = engine.create(profile_of(a_spec(), "host", "network", 2))
+    layer = Path("/engine") / engine.writable(engine_id).layer.lstrip("/")
+    asked: list[tuple[Path, int]] = []
+
+    with StorageOption(engine, Path("/engine"), limit=lambda *each: asked.append(each)).limited(engine_id, 100):
+        assert asked == [(layer, (50 + START_ROOM_MB) * MEGABYTE)]
+
+    assert asked[1:] == [(layer, 50 * MEGABYTE)]
+
+
+def test_where_no_room_can_be_given_a_container_is_started_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    engine = FakeEngine(present={"debian:bookworm"})
+    engine_id = engine.create(profile_of(a_spec(), "host", "network", 2))
+    started = []
+
+    def refuse(_folder: Path, _size: int) -> None:
+        raise OSError(errno.ENOSYS, "no such call")
+
+    with StorageOption(engine, limit=refuse).limited(engine_id, 100):
+        started.append(engine_id)
+
+    assert started == [engine_id]
+    assert "a full container would not start" in caplog.text
+
+
+def test_a_limit_that_cannot_be_taken_back_is_no_start() -> None:
+    engine = FakeEngine(present={"debian:bookworm"})
+    engine_id = engine.create(profile_of(a_spec(), "host", "network", 2))
+    asked = []
+
+    def once(_folder: Path, size: int) -> None:
+        asked.append(size)
+        if len(asked) > 1:
+            raise OSError(errno.EIO, "the disk is broken")
+
+    with (
+        pytest.raises(EngineRefused, match="the disk is broken"),
+        StorageOption(engine, limit=once).limited(engine_id, 1),
+    ):
+        pass
