@@ -21,6 +21,10 @@ PACKAGE_OF = {
     "nsenter": "util-linux",
     "crun": "crun",
     "mkfs.btrfs": "btrfs-progs",
+    "mke2fs": "e2fsprogs",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
 }
 
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
