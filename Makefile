@@ -11,6 +11,7 @@ CLOUD ?= local
 STAGE ?= dev
 QUICK := tests/unit tests/contract tests/app tests/machines tests/security tests/placement
 WHOLE := tests/faults tests/local tests/docker tests/limits tests/escape tests/flow tests/chaos tests/figures tests/deploy tests/localstack
+APART := tests/fleet
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -102,6 +103,9 @@ apidocs: $(STAMP) ## Write the published API documents from the code
 
 test-localstack: setup ## The store, queue and flow suites on LocalStack, the functions running as its Lambdas
 	@RACES=1 $(PY) -m pytest tests/localstack $(ARGS)
+
+test-fleet: $(STAMP) ## Hosts and relays from their launch templates on, on emulated machines: a quarter of an hour
+	@$(PY) -m pytest $(APART) $(ARGS)
 
 images: $(STAMP) ## Write docs/images from the recipes
 	@$(PY) -m infra.images

@@ -93,10 +93,18 @@ class RunningAgent:
                 httpx.get(f"http://127.0.0.1:{self.port}/v1/health", trust_env=False)
                 return
             time.sleep(0.05)
-        raise AssertionError((self.data / "agent.log").read_text()[-2000:])
+        raise AssertionError(self.last_words())
 
     def stop(self) -> None:
         self.child.stop(20)
+
+    def public_key(self) -> str:
+        """What its events are checked with."""
+        return public_key_of(host_key(self.data))
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return (self.data / "agent.log").read_text()[-2000:]
 
     def call(self, verb: str, where: str, content: bytes = b"", **changes: Any) -> httpx.Response:
         """One call, signed for this host unless the changes say otherwise."""
@@ -165,7 +173,7 @@ class RunningAgent:
 
     def poll(self) -> None:
         """Take what is in the queue, and check who signed it."""
-        key = public_key_of(host_key(self.data))
+        key = self.public_key()
         while True:
             found = self.sqs.receive_message(QueueUrl=self.queue_url).get("Messages")
             if not found:
@@ -220,7 +228,7 @@ class RunningAgent:
             if result:
                 return result
             time.sleep(0.05)
-        raise AssertionError(f"waited in vain; the agent says: {(self.data / 'agent.log').read_text()[-1500:]}")
+        raise AssertionError(f"waited in vain; the agent says: {self.last_words()}")
 
     def containers(self, container_id: str = "") -> list[Any]:
         """Engine containers of this host, or of one container."""

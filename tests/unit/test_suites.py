@@ -1,4 +1,4 @@
-"""No suite is forgotten: every folder of tests is run by `make test` and by a plain `pytest`."""
+"""No suite is forgotten: every folder of tests is run by `make test` and by a plain `pytest`, or has its own target."""
 
 import re
 import tomllib
@@ -10,9 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_make_test_and_pytest_run_every_folder_that_has_tests() -> None:
     folders = {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in ROOT.glob("tests/**/test_*.py")}
     makefile = (ROOT / "Makefile").read_text()
-    lines = re.findall(r"^(?:QUICK|WHOLE) := (.*)$", makefile, re.MULTILINE)
-    made = {suite for line in lines for suite in line.split()}
+    lines = dict(re.findall(r"^(QUICK|WHOLE|APART) := (.*)$", makefile, re.MULTILINE))
+    made = {name: set(line.split()) for name, line in lines.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-    assert made == folders
-    assert set(project["tool"]["pytest"]["ini_options"]["testpaths"]) == folders
+    assert made["QUICK"] | made["WHOLE"] | made["APART"] == folders
+    assert set(project["tool"]["pytest"]["ini_options"]["testpaths"]) == folders - made["APART"]
+    assert made["APART"] == {"tests/fleet"}
+    assert "-m pytest $(APART)" in makefile
