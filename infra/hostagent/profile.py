@@ -34,6 +34,10 @@ LABEL_BLANK = "berth.blank"
 
 _BLANK = "warm-"
 
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys/fs/cgroup")
+"""The engine's own list and one more. With remapped users the engine leaves control groups writable, and of version 2
+root inside is given the container's own: it could make groups without end there."""
+
 _NAME = re.compile(r"berth-([A-Za-z0-9][A-Za-z0-9_.-]{0,63})-([1-9][0-9]{0,8})")
 
 
@@ -202,6 +206,7 @@ def _walls() -> dict[str, Any]:
         "ipc_mode": "private",
         "restart_policy": {"Name": "no"},
         "publish_all_ports": False,
+        "readonly_paths": list(READ_ONLY),
     }
 
 

@@ -147,6 +147,12 @@ def test_a_container_has_the_walls_of_its_profile_and_those_of_the_machine(host:
     assert "CapEff:\t0000000000000000" in host.agent.inside(spec.container_id, "cat /proc/self/status", user="1000")
 
 
+def test_control_groups_are_not_its_own(host: Host, spec: ContainerSpec) -> None:
+    """Of version 2, a container's is handed to its root where it can be written to at all."""
+    for attempt in ("mkdir /sys/fs/cgroup/mine", "echo 1 > /sys/fs/cgroup/cgroup.procs"):
+        assert "Read-only file system" in host.agent.inside(spec.container_id, f"sh -c '{attempt}' 2>&1; true")
+
+
 def test_it_writes_as_much_as_it_was_granted_and_no_more(host: Host, spec: ContainerSpec) -> None:
     said = host.agent.inside(spec.container_id, "dd if=/dev/zero of=/filled bs=1M count=100 2>&1; df -m / | tail -1")
 

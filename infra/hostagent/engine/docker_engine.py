@@ -164,7 +164,7 @@ class DockerEngine:
             try:
                 made = api.create_container(
                     name=profile.name,
-                    host_config=api.create_host_config(**_host_config(profile, self.runtime)),
+                    host_config=_host_config(api, profile, self.runtime),
                     networking_config=_networking(api, profile),
                     mac_address=_card_beside(api, profile),
                     **profile.container,
@@ -405,14 +405,15 @@ def _check_lowering(stats: dict[str, Any], memory: int) -> None:
         raise EngineRefused("more memory is in use")
 
 
-def _host_config(profile: Profile, runtime: str | None) -> dict[str, Any]:
-    """The profile's plain values as the SDK's types."""
+def _host_config(api: Any, profile: Profile, runtime: str | None) -> dict[str, Any]:
+    """The profile's plain values as the SDK's types, and what the SDK has no name for by the engine's."""
     config = {"runtime": runtime} | profile.host_config
+    own = {"ReadonlyPaths": config.pop("readonly_paths")}
     config["ulimits"] = [Ulimit(name=u["Name"], soft=u["Soft"], hard=u["Hard"]) for u in config["ulimits"]]
     log = config["log_config"]
     config["log_config"] = LogConfig(type=log["Type"], config=log["Config"])
     config["network_mode"] = f"{_JOINED}{profile.holder}" if profile.holder else profile.network or "none"
-    return config
+    return dict(api.create_host_config(**config)) | own
 
 
 def _pulled_digest(found: dict[str, Any]) -> str | None:
