@@ -40,9 +40,7 @@ class Stage:
     deployment: Deployment
 
     def host(self) -> Instance:
-        """Deploy the fleet, with the agent's bundle."""
-        image = self.aws.client("ec2").describe_images()["Images"][0]["ImageId"]
-        self.deployment.add_hosts(AGENT.build(), BUCKET, {"ImageId": image, "WarmMemory": "0"})
+        """One of the fleet's."""
         return self._instance("host")
 
     def relay(self) -> Instance:
@@ -75,7 +73,7 @@ class Stage:
 
 
 def stage_on(aws: Aws, folder: Path) -> Stage:
-    """Tables, queues and keys; the control plane's key is the tests' own."""
+    """Tables, queues, keys, and a fleet with the agent's bundle; the control plane's key is the tests' own."""
     aws = Aws(aws.endpoint, "berth-dev")
     session = SimpleNamespace(client=aws.client, region_name=REGION)
     stage = Stage(aws, Deployment(session, "dev", folder))
@@ -84,4 +82,6 @@ def stage_on(aws: Aws, folder: Path) -> Stage:
     stage.deployment.parameters.ensure_keys()
     stage.publish_key(public_key_of(CONTROL_KEY))
     aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    image = aws.client("ec2").describe_images()["Images"][0]["ImageId"]
+    stage.deployment.add_hosts(AGENT.build(), BUCKET, {"ImageId": image, "WarmMemory": "0"})
     return stage

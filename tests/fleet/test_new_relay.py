@@ -43,7 +43,6 @@ def agent() -> Iterator[Outside]:
 
 @pytest.fixture(scope="module")
 def relay(debian: Debian, stage: Stage, agent: Outside) -> Iterator[Booted]:
-    stage.host()
     api: Change = ("BERTH_API=https://api.example.com/api", f"BERTH_API=http://{OUTSIDE}:{agent.api_port}")
     with booted(debian, stage.aws, stage.relay(), PORT, [BY_PLAIN_HTTP, api], say) as done:
         yield done
