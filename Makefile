@@ -105,7 +105,7 @@ test-localstack: setup ## The store, queue and flow suites on LocalStack, the fu
 	@RACES=1 $(PY) -m pytest tests/localstack $(ARGS)
 
 test-fleet: $(STAMP) ## Hosts and relays from their launch templates on, on emulated machines: a quarter of an hour
-	@$(PY) -m pytest $(APART) $(ARGS)
+	@$(PY) -m pytest -s --timeout 1800 $(APART) $(ARGS)
 
 images: $(STAMP) ## Write docs/images from the recipes
 	@$(PY) -m infra.images

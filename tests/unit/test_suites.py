@@ -17,4 +17,4 @@ def test_make_test_and_pytest_run_every_folder_that_has_tests() -> None:
     assert made["QUICK"] | made["WHOLE"] | made["APART"] == folders
     assert set(project["tool"]["pytest"]["ini_options"]["testpaths"]) == folders - made["APART"]
     assert made["APART"] == {"tests/fleet"}
-    assert "-m pytest $(APART)" in makefile
+    assert "--timeout 1800 $(APART)" in makefile
