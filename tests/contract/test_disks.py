@@ -42,13 +42,13 @@ def test_a_profile_keeps_all_it_had(disk: Disk) -> None:
 
 def test_everything_may_be_done_twice(disk: Disk) -> None:
     for _ in range(2):
-        with disk.limited("engine-id", 1024):
+        with disk.limited(ENGINE_ID, 1024):
             pass
         disk.sweep()
 
 
 def test_it_lets_through_what_goes_wrong_at_a_start(disk: Disk) -> None:
-    with pytest.raises(RuntimeError), disk.limited("engine-id", 1024):
+    with pytest.raises(RuntimeError), disk.limited(ENGINE_ID, 1024):
         raise RuntimeError
 
 
