@@ -89,11 +89,16 @@ class RunningAgent:
     def _await_listening(self) -> None:
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and self.child.exit_code is None:
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"http://127.0.0.1:{self.port}/v1/health", trust_env=False)
+            if self.health() is not None:
                 return
             time.sleep(0.05)
         raise AssertionError(self.last_words())
+
+    def health(self) -> httpx.Response | None:
+        """What it says of itself; None while it does not answer."""
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/v1/health", trust_env=False)
+        return None
 
     def stop(self) -> None:
         self.child.stop(20)
@@ -130,6 +135,11 @@ class RunningAgent:
             container_id=spec.container_id, user_id=spec.user_id, generation=generation or spec.generation
         )
         return self.call("DELETE", f"/v1/containers/{spec.container_id}", removal.model_dump_json().encode())
+
+    def remove(self, spec: ContainerSpec) -> None:
+        """Delete it, and return when it is told as removed."""
+        self.delete(spec)
+        self.until(spec.container_id, "removed")
 
     def power(self, spec: ContainerSpec, verb: str, action: str = "") -> httpx.Response:
         call = PowerCall(

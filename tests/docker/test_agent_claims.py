@@ -140,8 +140,7 @@ def test_one_that_was_claimed_differs_in_nothing_but_what_is_listed(
         ]
         assert all(f"\n{name}={value}\n" in looks[0] for name, value in spec.environment.items())
         assert plain(keen, spec, looks[0]).splitlines() == plain(cold, other, looks[1]).splitlines()
-    keen.delete(spec)
-    keen.until(spec.container_id, "removed")
+    keen.remove(spec)
 
 
 def facts(agent: RunningAgent, spec: ContainerSpec) -> dict[str, str]:
@@ -191,8 +190,7 @@ def test_it_stops_starts_restarts_and_is_resized_like_any_other_and_keeps_its_na
     assert keen.inside(spec.container_id, "hostname; cat /etc/hostname /kept").split() == ["mine", "mine", "kept"]
     assert inspected(keen, spec.container_id)["HostConfig"]["Memory"] == 64 << 20
     assert keen.run(spec, "echo", "hello").json()["stdout"] == "hello\n"
-    keen.delete(spec)
-    keen.until(spec.container_id, "removed")
+    keen.remove(spec)
     assert keen.containers(spec.container_id) == []
 
 
@@ -268,16 +266,14 @@ def test_killed_in_the_middle_of_a_claim_there_is_one_container_and_every_event_
     assert numbers(events) == list(range(1, len(events) + 1))
     [container] = keen.containers(spec.container_id)
     assert {container.id} == {event.engine_id for event in events if event.kind in ("ready", "claimed")}
-    keen.delete(spec)
-    keen.until(spec.container_id, "removed")
+    keen.remove(spec)
 
 
 def test_in_the_end_nothing_is_left_over(engine: Engine, queues: Aws, tmp_path: Path) -> None:
     with agent_on(engine, queues, tmp_path, *WARM) as agent:
         spec = a_plain()
         claimed(agent, spec)
-        agent.delete(spec)
-        agent.until(spec.container_id, "removed")
+        agent.remove(spec)
 
     assert agent.containers() == []
     assert holders(agent) == []

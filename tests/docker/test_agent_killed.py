@@ -127,5 +127,4 @@ def test_a_resizing_is_told_once_wherever_the_agent_died(mortal: RunningAgent, d
     assert complete(mortal, spec, "resized").count("resized") == 1
     [container] = mortal.containers(spec.container_id)
     assert container.attrs["HostConfig"]["Memory"] == 64 * 1024**2
-    mortal.delete(spec)
-    mortal.until(spec.container_id, "removed")
+    mortal.remove(spec)

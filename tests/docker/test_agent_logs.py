@@ -39,8 +39,7 @@ def test_a_containers_whole_life_is_logged_with_ids_and_without_secrets(
         agent.create(failing)
         agent.until(failing.container_id, "failed")
         agent.call("PUT", f"/v1/containers/{spec.container_id}", b"{}", issued_at=1)
-        agent.delete(spec)
-        agent.until(spec.container_id, "removed")
+        agent.remove(spec)
 
     said = lines(agent)
     assert {line["host"] for line in said} == {agent.host_id}

@@ -23,8 +23,7 @@ def test_a_container_is_run_with_the_runtime_of_its_spec(agent: RunningAgent, ru
     found = inspected(agent, spec.container_id)
     output = agent.inside(spec.container_id, "id -u; grep -c . /proc/self/uid_map; grep NoNewPrivs /proc/self/status")
 
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
+    agent.remove(spec)
     assert found["HostConfig"]["Runtime"] == runtime
     assert output.split() == ["0", "1", "NoNewPrivs:", "1"]
 

@@ -103,6 +103,5 @@ def test_no_word_of_a_quick_command_is_lost(engine: Engine, queues: Aws, tmp_pat
 def runtime_of_a_container(agent: RunningAgent) -> str:
     spec = agent.ready()
     found = inspected(agent, spec.container_id)
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
+    agent.remove(spec)
     return str(found["HostConfig"]["Runtime"])

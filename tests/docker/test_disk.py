@@ -57,11 +57,6 @@ def written(agent: RunningAgent, spec: ContainerSpec, path: str = "/filled") -> 
     return int(said.split()[-1])
 
 
-def gone(agent: RunningAgent, spec: ContainerSpec) -> None:
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
-
-
 def data_root(engine: Engine) -> Path:
     return Path(engine.root + DockerEngine(engine.url).facts().data_root)
 
@@ -74,7 +69,7 @@ def test_a_container_writes_as_much_as_it_was_granted_and_no_more(limiting: Runn
 
     limiting.inside(spec.container_id, "rm /filled")
     assert limiting.inside(spec.container_id, "echo again > /tmp/again && cat /tmp/again") == "again\n"
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 def test_the_images_bytes_are_not_counted_and_its_files_are_there(limiting: RunningAgent) -> None:
@@ -82,7 +77,7 @@ def test_the_images_bytes_are_not_counted_and_its_files_are_there(limiting: Runn
 
     assert "busybox" in limiting.inside(spec.container_id, "ls /bin")
     assert written(limiting, spec) >= GRANTED_MB - SLACK_MB
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 def test_a_full_container_stops_and_starts_with_all_it_had_and_is_still_full(limiting: RunningAgent) -> None:
@@ -96,7 +91,7 @@ def test_a_full_container_stops_and_starts_with_all_it_had_and_is_still_full(lim
 
     assert int(limiting.inside(spec.container_id, "du -sm /filled | cut -f1")) == full
     assert "quota" in limiting.inside(spec.container_id, "dd if=/dev/zero of=/more bs=1M count=1 2>&1")
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 def test_volumes_of_the_image_are_counted_with_the_rest(limiting: RunningAgent, keeping: str) -> None:
@@ -107,7 +102,7 @@ def test_volumes_of_the_image_are_counted_with_the_rest(limiting: RunningAgent, 
 
     assert written(limiting, spec, "/kept/filled") <= GRANTED_MB - 12
     assert "quota" in limiting.inside(spec.container_id, "dd if=/dev/zero of=/more bs=1M count=2 2>&1")
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 @pytest.mark.parametrize("volumes", [False, True])
@@ -134,7 +129,7 @@ def test_what_is_written_is_gauged_with_volumes_and_after_a_start(
     assert gauged() >= 5 * len(folders)
     limiting.inside(spec.container_id, "rm /written")
     assert gauged() < 5 * len(folders)
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 def test_the_limit_outlives_agent_and_daemon(limiting: RunningAgent, engine: Engine) -> None:
@@ -148,7 +143,7 @@ def test_the_limit_outlives_agent_and_daemon(limiting: RunningAgent, engine: Eng
     limiting.wait(lambda: limiting.heartbeats and limiting.heartbeats[-1].report.engine_up)
 
     assert written(limiting, spec) <= GRANTED_MB
-    gone(limiting, spec)
+    limiting.remove(spec)
 
 
 def test_nothing_is_left_of_a_container_that_is_gone(limiting: RunningAgent, engine: Engine, keeping: str) -> None:
@@ -158,7 +153,7 @@ def test_nothing_is_left_of_a_container_that_is_gone(limiting: RunningAgent, eng
     number = btrfs.subvolume_id(layer)
     assert btrfs.is_subvolume(layer)
 
-    gone(limiting, spec)
+    limiting.remove(spec)
 
     assert not layer.exists()
     assert list(layer.parent.glob("*.berth")) == []

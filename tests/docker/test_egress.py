@@ -71,8 +71,7 @@ class Ground:
         return spec
 
     def remove(self, spec: ContainerSpec) -> None:
-        self.agent.delete(spec)
-        self.agent.until(spec.container_id, "removed")
+        self.agent.remove(spec)
 
     def says(self, spec: ContainerSpec, target: str, port: int = 80) -> str:
         """The last word of the page there; nothing when it cannot be reached."""

@@ -196,8 +196,7 @@ def test_a_container_keeps_name_and_network_when_it_is_stopped_and_started(agent
     assert agent.inside(spec.container_id, "hostname").strip() == "keeps"
     assert holder_of(agent, spec.container_id)["Id"] == before
     assert "eth0" in agent.inside(spec.container_id, "ls /sys/class/net")
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
+    agent.remove(spec)
     agent.wait(lambda: before not in [each["Id"] for each in holders(agent)])
 
 
@@ -208,8 +207,7 @@ def test_the_files_go_with_their_container(agent: RunningAgent) -> None:
     folder = agent.data / "containers" / f"berth-{spec.container_id}-1"
     assert folder.is_dir()
 
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
+    agent.remove(spec)
 
     assert not folder.exists()
 

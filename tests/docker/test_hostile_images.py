@@ -100,8 +100,7 @@ def test_its_volume_goes_with_it(agent: RunningAgent, engine: Engine, reference:
     mounts = inspected(agent, spec.container_id)["Mounts"]
     [volume] = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
 
-    agent.delete(spec)
-    agent.until(spec.container_id, "removed")
+    agent.remove(spec)
 
     with contextlib.closing(engine.client()) as client:
         assert volume not in [each.name for each in client.volumes.list()]

@@ -101,8 +101,7 @@ def _outcome(ground: Ground, links: dict[str, str], working_dir: str = "/") -> s
                 spec.container_id, "for f in $(echo /dev/null /dev/pts/x /proc/x /etc/hosts); do echo x > $f; done"
             )
             kind = agent.inside(spec.container_id, "pwd").strip() if working_dir != "/" else kind
-        agent.delete(spec)
-        agent.until(spec.container_id, "removed")
+        agent.remove(spec)
         client.images.remove(reference)
     return str(kind)
 

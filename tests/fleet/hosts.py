@@ -1,10 +1,7 @@
 """A host of the fleet: a machine comes in that has run its user data; calls to its agent, and its events, go out."""
 
-import contextlib
 from dataclasses import dataclass, field
 from http import HTTPStatus
-
-import httpx
 
 from chalicelib.contract.enrolment import Enrolment
 from tests.aws import Aws
@@ -63,10 +60,8 @@ class Host:
         self.agent.wait(self._answers)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            url = f"http://127.0.0.1:{self.agent.port}/v1/health"
-            return httpx.get(url, trust_env=False, timeout=10).status_code == HTTPStatus.OK
-        return False
+        health = self.agent.health()
+        return health is not None and health.status_code == HTTPStatus.OK
 
 
 def enrolled(aws: Aws) -> list[str]:

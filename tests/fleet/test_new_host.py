@@ -26,7 +26,7 @@ from tests.fakes.world import CONTROL_KEY
 from tests.fleet.debian import Debian
 from tests.fleet.hosts import AGENT_PORT, BELOW_THE_FLOOR, PATIENCE_SECONDS, Host, HostAgent, enrolled
 from tests.fleet.instances import booted
-from tests.fleet.machine import ADDRESS
+from tests.fleet.machine import ADDRESS, OUTSIDE
 from tests.fleet.stage import Stage
 
 UNITS = ("berth-agent.service", "berth-drain.service", "berth-control-key.timer")
@@ -90,7 +90,7 @@ def test_it_enrolled_once_and_says_what_it_has_to_offer(host: Host) -> None:
     assert not report.draining
     assert set(report.runtimes) >= {"crun", "runc"}
     assert report.development == ("--dev" in host.machine.ask("cat /etc/berth/host.env"))
-    assert report.endpoint == "http://10.0.2.15:7070"
+    assert report.endpoint == f"http://{ADDRESS}:{AGENT_PORT}"
 
 
 def test_every_unit_runs_and_none_failed(host: Host) -> None:
@@ -174,8 +174,7 @@ def test_a_volume_of_the_image_is_counted(host: Host, keeping: str) -> None:
     sizes = host.agent.inside(spec.container_id, "du -m /filled /kept/filled | cut -f1").split()
     assert GRANTED_MB - 2 <= sum(map(int, sizes)) <= GRANTED_MB
     assert GRANTED_MB - 2 <= (used(host, spec).disk_usage or 0) / MEGABYTE <= GRANTED_MB
-    host.agent.delete(spec)
-    host.agent.until(spec.container_id, "removed")
+    host.agent.remove(spec)
 
 
 def test_a_full_container_starts_again_and_is_still_full(host: Host) -> None:
@@ -187,8 +186,7 @@ def test_a_full_container_starts_again_and_is_still_full(host: Host) -> None:
         host.agent.until(spec.container_id, told)
 
     assert FULL in host.agent.inside(spec.container_id, "dd if=/dev/zero of=/more bs=1M count=4 2>&1")
-    host.agent.delete(spec)
-    host.agent.until(spec.container_id, "removed")
+    host.agent.remove(spec)
 
 
 def test_what_it_uses_is_told(host: Host, spec: ContainerSpec) -> None:
@@ -242,11 +240,10 @@ def test_neither_the_metadata_service_nor_the_host_nor_private_addresses_are_rea
     spec = host.agent.ready(resources=SMALL, network_mode=mode, allowed_domains=domains)
     reach = "nc -w 3 {} {} < /dev/null && echo reached; true"
 
-    for address, port in ((METADATA, 80), ("10.0.2.15", 7070), ("10.0.2.15", 22), ("10.0.2.2", 22)):
+    for address, port in ((METADATA, 80), (ADDRESS, AGENT_PORT), (ADDRESS, 22), (OUTSIDE, 22)):
         assert "reached" not in host.agent.inside(spec.container_id, reach.format(address, port)), address
     assert host.machine.run(f"curl -s --max-time 5 -o /dev/null http://{METADATA}/latest/").exit_code == 0
-    host.agent.delete(spec)
-    host.agent.until(spec.container_id, "removed")
+    host.agent.remove(spec)
 
 
 def test_an_agent_that_is_killed_comes_back_and_its_containers_live(host: Host, spec: ContainerSpec) -> None:
@@ -312,8 +309,7 @@ def test_a_machine_that_loses_its_power_is_a_host_again(host: Host) -> None:
     host.agent.until(spec.container_id, "started")
     assert host.agent.inside(spec.container_id, "cat /kept") == "kept\n"
     assert FULL in host.agent.inside(spec.container_id, "dd if=/dev/zero of=/more bs=1M count=100 2>&1")
-    host.agent.delete(spec)
-    host.agent.until(spec.container_id, "removed")
+    host.agent.remove(spec)
 
 
 def test_a_host_that_the_group_wants_gone_takes_no_more_and_lets_go_when_it_is_empty(host: Host) -> None:

@@ -137,5 +137,4 @@ def ground_on(agent: RunningAgent, image: str, resources: Resources = SMALL, **c
     try:
         yield Ground(agent, spec)
     finally:
-        agent.delete(spec)
-        agent.until(spec.container_id, "removed")
+        agent.remove(spec)
