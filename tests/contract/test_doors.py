@@ -1,9 +1,6 @@
 """Queues, agents and sockets: what the adapters send, and how they translate what comes back."""
 
-import http.server
 import json
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,51 +19,14 @@ from chalicelib.contract.signatures import CONTROL_PLANE, parse_envelope, public
 from chalicelib.domain.errors import AgentRefused, AgentUnreachable, Busy, ConnectionGone, ConnectionStuck
 from tests.aws import Aws
 from tests.builders import a_cause, a_container, a_host, a_report, a_spec, about
+from tests.fakes.stub import Stub, stub_server
 from tests.fakes.world import CONTROL_KEY, ran, used
-
-
-class Stub(http.server.ThreadingHTTPServer):
-    """Answers every request with the status and body set, and keeps what came."""
-
-    def __init__(self) -> None:
-        self.status = 202
-        self.body = b"{}"
-        self.headers: dict[str, str] = {}
-        self.delay = 0.0
-        super().__init__(("127.0.0.1", 0), _StubHandler)
-        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _StubHandler(http.server.BaseHTTPRequestHandler):
-    def _any(self) -> None:
-        stub: Any = self.server
-        length = int(self.headers.get("content-length") or 0)
-        stub.seen.append(
-            (self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.rfile.read(length))
-        )
-        time.sleep(stub.delay)
-        self.send_response(stub.status)
-        for name, value in stub.headers.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(stub.body)))
-        self.end_headers()
-        self.wfile.write(stub.body)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    with Stub() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with stub_server() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

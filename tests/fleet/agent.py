@@ -4,18 +4,19 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Request, ServerConnection, serve
 
+from tests.fakes.stub import stub_server
+
 
 @dataclass
 class Outside:
-    """Ports on loopback, and the paths that the agent was asked for."""
+    """Addresses on loopback, and the paths that the agent was asked for."""
 
-    port: int = 0
-    api_port: int = 0
+    url: str = ""
+    api_url: str = ""
     asked: list[str] = field(default_factory=list)
 
     def note(self, _line: ServerConnection, request: Request) -> None:
@@ -33,28 +34,10 @@ def outside_agent() -> Iterator[Outside]:
     outside = Outside()
     with (
         serve(outside.echo, "127.0.0.1", 0, process_request=outside.note) as agent,
-        ThreadingHTTPServer(("127.0.0.1", 0), _Api) as api,
+        stub_server() as api,
     ):
-        outside.port, outside.api_port = agent.socket.getsockname()[1], api.server_port
-        threads = [threading.Thread(target=each.serve_forever, daemon=True) for each in (agent, api)]
-        for thread in threads:
-            thread.start()
+        api.status = 200
+        outside.url, outside.api_url = f"http://127.0.0.1:{agent.socket.getsockname()[1]}", api.url
+        threading.Thread(target=agent.serve_forever, daemon=True).start()
         yield outside
         agent.shutdown()
-        api.shutdown()
-
-
-class _Api(BaseHTTPRequestHandler):
-    """Nobody has lost access."""
-
-    def do_GET(self) -> None:
-        body = b"{}"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET  # noqa: N815 - the names are the server's
-
-    def log_message(self, *_arguments: object) -> None:
-        """Nothing."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from infra.ground.packages import Say
 from tests.aws import Aws
-from tests.fleet.autoscaling import Call, autoscaling_service
+from tests.fakes.stub import Stub
+from tests.fleet.autoscaling import Call, autoscaling_service, calls_of
 from tests.fleet.debian import Debian
-from tests.fleet.machine import ADDRESS, OUTSIDE, Machine
+from tests.fleet.machine import ADDRESS, Machine, outside
 from tests.fleet.metadata import put
 from tests.fleet.stage import Instance
 
@@ -37,9 +38,13 @@ class Booted:
     instance: str
     folder: Path
     """A short path, in which sockets may be."""
-    calls: list[Call]
-    """What Auto Scaling was told so far."""
+    autoscaling: Stub
     metadata: Path
+
+    @property
+    def calls(self) -> list[Call]:
+        """What Auto Scaling was told so far."""
+        return calls_of(self.autoscaling)
 
     def want_gone(self) -> None:
         """Have the group want it gone."""
@@ -52,7 +57,7 @@ def booted(
 ) -> Iterator[Booted]:
     """The machine, whose `port` can be reached; it is gone with the context."""
     with contextlib.ExitStack() as stack:
-        autoscaling, calls = stack.enter_context(autoscaling_service())
+        autoscaling = stack.enter_context(autoscaling_service())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="berth-")))
         metadata = folder / "metadata"
         metadata.mkdir()
@@ -63,7 +68,7 @@ def booted(
         machine.await_boot()
         _show_aws(machine, aws, autoscaling)
         _run_user_data(machine, instance.user_data, changes)
-        yield Booted(machine, instance.id, folder, calls, metadata)
+        yield Booted(machine, instance.id, folder, autoscaling, metadata)
 
 
 def _tell_of(instance: str, metadata: Path) -> None:
@@ -79,11 +84,11 @@ def _tell_of(instance: str, metadata: Path) -> None:
         put(metadata, path, value)
 
 
-def _show_aws(machine: Machine, aws: Aws, autoscaling: int) -> None:
+def _show_aws(machine: Machine, aws: Aws, autoscaling: Stub) -> None:
     """Have every program of the machine find moto where AWS would be."""
     ways = {
-        "AWS_ENDPOINT_URL": aws.endpoint.replace("127.0.0.1", OUTSIDE),
-        "AWS_ENDPOINT_URL_AUTO_SCALING": f"http://{OUTSIDE}:{autoscaling}",
+        "AWS_ENDPOINT_URL": outside(aws.endpoint),
+        "AWS_ENDPOINT_URL_AUTO_SCALING": outside(autoscaling.url),
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
     }
     line = " ".join(f'"{name}={value}"' for name, value in ways.items())

@@ -28,6 +28,11 @@ BOOT_SECONDS = 300
 COMMAND_SECONDS = 600
 
 
+def outside(url: str) -> str:
+    """An address on this side's loopback, as the machine reaches it."""
+    return url.replace("127.0.0.1", OUTSIDE)
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A command that has run on the machine: its output with its errors, and how it ended."""

@@ -19,7 +19,7 @@ from tests.fakes.world import CONTROL_KEY
 from tests.fleet.agent import Outside, outside_agent
 from tests.fleet.debian import Debian
 from tests.fleet.instances import Booted, Change, booted
-from tests.fleet.machine import OUTSIDE
+from tests.fleet.machine import outside
 from tests.fleet.stage import Stage
 
 PORT = 8443
@@ -43,7 +43,7 @@ def agent() -> Iterator[Outside]:
 
 @pytest.fixture(scope="module")
 def relay(debian: Debian, stage: Stage, agent: Outside) -> Iterator[Booted]:
-    api: Change = ("BERTH_API=https://api.example.com/api", f"BERTH_API=http://{OUTSIDE}:{agent.api_port}")
+    api: Change = ("BERTH_API=https://api.example.com/api", f"BERTH_API={outside(agent.api_url)}")
     with booted(debian, stage.aws, stage.relay(), PORT, [BY_PLAIN_HTTP, api], say) as done:
         yield done
 
@@ -52,7 +52,7 @@ def ticket(stage: Stage, agent: Outside) -> str:
     """As the API gives them out."""
     grant = Grant(
         host_id="h1",
-        endpoint=f"http://{OUTSIDE}:{agent.port}",
+        endpoint=outside(agent.url),
         container_id=CONTAINER,
         user_id="u1",
         generation=1,
