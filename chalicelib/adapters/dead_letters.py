@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib.contract.commands import parse_command
-from chalicelib.contract.events import parse_event
+from chalicelib.contract.readable import PartOfBatch, read_event
 from chalicelib.contract.signatures import BadSignature, parse_envelope
 
 HELD_SECONDS = 30
@@ -104,8 +104,9 @@ def _read(queue: str, body: str) -> tuple[str, str]:
             command = parse_command(body)
             return "could not be carried out", f"{command.kind} {command.container_id}"
         envelope = parse_envelope(body)
-        event = parse_event(envelope.event)
+        event = read_event(envelope.event)
         about = getattr(event, "container_id", "")
-        return "could not be recorded", f"{event.kind} {about} by {envelope.signer}".replace("  ", " ")
+        reason = "an event in it cannot be read" if isinstance(event, PartOfBatch) else "could not be recorded"
+        return reason, f"{event.kind} {about} by {envelope.signer}".replace("  ", " ")
     except (ValidationError, BadSignature, json.JSONDecodeError):
         return "cannot be read", "-"

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import ValidationError
 
-from chalicelib.contract.events import Event, parse_event
+from chalicelib.contract.events import Event
 from chalicelib.contract.model import Message
+from chalicelib.contract.readable import read_event
 
 CONTROL_PLANE = "control-plane"
 """The signer's name of the control plane; no host may have it."""
@@ -81,11 +82,12 @@ def parse_envelope(body: str) -> Envelope:
 def unseal(envelope: Envelope, public_pem: str) -> Event:
     """The event inside, once the signature is seen to be right; BadSignature otherwise.
 
-    One that is rightly signed and cannot be read, of a newer version perhaps, is pydantic's ValidationError.
+    One that is rightly signed and cannot be read, of a newer version perhaps, is pydantic's ValidationError; a batch
+    of which some can be read is a `PartOfBatch`.
     """
     if not any(_is_by(pem, envelope) for pem in public_keys(public_pem)):
         raise BadSignature(f"event by {envelope.signer!r} refused")
-    return parse_event(envelope.event)
+    return read_event(envelope.event)
 
 
 def _is_by(public_pem: str, envelope: Envelope) -> bool:

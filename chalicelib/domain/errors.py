@@ -35,6 +35,7 @@ BerthError
     ├── RetryLater               the message is not done with; says when to deliver it again
     ├── ConnectionGone           the WebSocket connection is closed
     ├── ConnectionStuck          the push was throttled or too slow; the connection may live
+    ├── UnreadableEvent          the message holds an event that cannot be read here
     └── UntrustedEvent           not by whom it says
 """
 
@@ -283,6 +284,10 @@ class ConnectionGone(Internal):
 
 class ConnectionStuck(Internal):
     """The connection could not be written to this time."""
+
+
+class UnreadableEvent(Internal):
+    """What could be read of the message was applied; the rest is for the dead letters, and so is the message."""
 
 
 class UntrustedEvent(Internal):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from chalicelib.contract.commands import parse_command
 from chalicelib.contract.tracing import bound
-from chalicelib.domain.errors import RetryLater, UntrustedEvent
+from chalicelib.domain.errors import RetryLater, UnreadableEvent, UntrustedEvent
 from chalicelib.ports import Metrics
 from chalicelib.services.enrolment import Enrolments
 from chalicelib.services.provisioning import Provisioning
@@ -20,6 +20,7 @@ from chalicelib.services.status import StatusWriter
 log = logging.getLogger("berth.queues")
 
 LONGEST_PAUSE_SECONDS = 16
+UNREADABLE = (ValidationError, UnreadableEvent)
 
 
 class Redelivery(Protocol):
@@ -43,7 +44,10 @@ def _carry_out(provisioning: Provisioning, body: str, count: int) -> None:
 
 
 def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery, metrics: Metrics) -> None:
-    """Apply each event (one, with batch size 1); a forged one is dropped and told in the log."""
+    """Apply each event (one, with batch size 1); a forged one is dropped and told in the log.
+
+    Of a batch with events that cannot be read the others are applied; each delivery of such a message is counted.
+    """
     for record in event:
         metrics.measure("QueueAge", _age(record), "Seconds", queue="events")
         try:
@@ -51,6 +55,9 @@ def record_events(event: SQSEvent, status: StatusWriter, redelivery: Redelivery,
         except UntrustedEvent as error:
             metrics.count("EventsDropped", reason="untrusted")
             log.error("event refused", extra={"reason": str(error), "message_id": record.to_dict()["messageId"]})
+        except UNREADABLE:
+            metrics.count("EventsDropped", reason="unreadable")
+            raise
 
 
 def _recording(status: StatusWriter, sent_at: datetime | None) -> Callable[[str, int], None]:
@@ -82,8 +89,9 @@ def enrol_hosts(event: SQSEvent, enrolments: Enrolments, redelivery: Redelivery)
 def _once(record: SQSRecord, redelivery: Redelivery, work: Callable[[str, int], None]) -> None:
     """Do the work of one record; on failure say when it comes again, and fail so that it is not deleted.
 
-    A body that cannot be read comes again at once, so that it is soon among the dead letters. After a fault that nobody
-    foresaw it comes again ever later: all tries are over before a creation that waits behind it has to end (I1).
+    A body that cannot be read, or not all of it, comes again at once, so that it is soon among the dead letters. After
+    a fault that nobody foresaw it comes again ever later: all tries are over before a creation that waits behind it has
+    to end (I1).
     """
     raw = record.to_dict()
     with bound(message_id=raw["messageId"]):
@@ -99,8 +107,8 @@ def _tried(record: SQSRecord, raw: dict[str, Any], redelivery: Redelivery, work:
         if error.seconds is not None:
             redelivery.after(record.receipt_handle, error.seconds)
         raise
-    except ValidationError:
-        log.error("message cannot be read")
+    except UNREADABLE:
+        log.error("message cannot be read", extra={"group": raw["attributes"].get("MessageGroupId")})
         redelivery.after(record.receipt_handle, 0)
         raise
     except UntrustedEvent:

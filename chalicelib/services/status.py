@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chalicelib.contract.events import AboutContainer, Batch, Event, Heartbeat, Inventory, ListRequested
+from chalicelib.contract.readable import PartOfBatch
 from chalicelib.contract.signatures import CONTROL_PLANE, BadSignature, parse_envelope
 from chalicelib.contract.statuses import Status
 from chalicelib.contract.tracing import bound
 from chalicelib.domain.batches import Applied, apply_in_turn
 from chalicelib.domain.container import Container
-from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UntrustedEvent
+from chalicelib.domain.errors import NotFound, RetryLater, StaleWrite, UnreadableEvent, UntrustedEvent
 from chalicelib.domain.host import brief
 from chalicelib.domain.transitions import Change, Ignored
 from chalicelib.ports import Clock, ContainerStore, HostStore, Metrics
@@ -42,6 +43,8 @@ class StatusWriter:
     def record(self, body: str, sent_at: datetime | None = None) -> None:
         """Take one queue body. UntrustedEvent for a forged one, RetryLater when it must come again.
 
+        What can be read of a batch is applied before UnreadableEvent tells of the rest: where nothing can be read,
+        it is pydantic's ValidationError.
         `sent_at` is when the queue took it, by the queue's clock; None = now.
         """
         try:
@@ -62,6 +65,8 @@ class StatusWriter:
         else:
             with bound(container=event.container_id):
                 self._about_container(event.events if isinstance(event, Batch) else [event], signer)
+                if isinstance(event, PartOfBatch):
+                    _give_up(event)
 
     def _heartbeat(self, event: Heartbeat, signer: str, sent_at: datetime | None) -> None:
         """A beat that was held up proves that its host lived when it was sent, and no later."""
@@ -139,6 +144,13 @@ class StatusWriter:
         container = self.containers.get(event.user_id, event.container_id)
         frames = self.containers.frames_after(container.id, container.change_seq - 1)
         self.fanout.announce(container.user_id, frames)
+
+
+def _give_up(part: PartOfBatch) -> None:
+    """Say what cannot be read. The signature is for the whole message, so the whole goes to the dead letters."""
+    for each in part.unreadable:
+        log.error("event cannot be read", extra={"kind": each.kind, "number": each.number, "reason": each.reason})
+    raise UnreadableEvent(f"{len(part.unreadable)} of {len(part.unreadable) + len(part.events)} cannot be read")
 
 
 def _check_signer(signer: str, container: Container) -> None:

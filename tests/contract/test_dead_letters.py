@@ -10,7 +10,9 @@ from chalicelib.contract.commands import Create
 from chalicelib.contract.events import Heartbeat
 from chalicelib.contract.signatures import new_private_key, seal
 from tests.aws import Aws
-from tests.builders import a_report
+from tests.builders import a_container, a_report
+from tests.newer import batch_of, sealed_text
+from tests.unit.chalicelib.domain.test_transitions import life
 
 
 @pytest.fixture
@@ -60,10 +62,12 @@ def test_dead_events_name_who_signed_them(sqs: Any, urls: tuple[str, str]) -> No
     event = Heartbeat(host_id="host-1", report=a_report())
     put(sqs, dead, seal(event, "host-1", new_private_key()), "host-1")
     put(sqs, dead, '{"v":9}', "g")
+    container = a_container()
+    put(sqs, dead, sealed_text(batch_of(life(container)[:2], {1: "another kind"})), container.id)
 
     found = {letter.group: letter.what for letter in DeadLetterBox(sqs, "events", queue, dead).listed()}
 
-    assert found == {"host-1": "heartbeat by host-1", "g": "-"}
+    assert found == {"host-1": "heartbeat by host-1", "g": "-", container.id: f"batch {container.id} by host-1"}
 
 
 def test_what_is_redriven_is_back_in_order_and_gone_from_the_dead(sqs: Any, urls: tuple[str, str]) -> None:

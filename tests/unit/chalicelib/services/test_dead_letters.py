@@ -1,7 +1,6 @@
 """Messages that cannot be dealt with, and those that come back late: the first lose nothing, the second do nothing."""
 
 import json
-from typing import Any
 
 import pytest
 from chalice.app import SQSEvent
@@ -18,6 +17,7 @@ from chalicelib.edge import queues
 from tests.builders import NOW, USER, a_caller, a_cause, about
 from tests.fakes.metrics import MemoryMetrics
 from tests.fakes.world import HOST_KEY, World
+from tests.newer import sealed_text
 from tests.unit.chalicelib.services.steps import accepted, again, placed, provision, ready, running, swept, told
 
 
@@ -81,13 +81,8 @@ def test_a_signed_event_of_a_newer_version_is_kept_among_the_dead_letters() -> N
     container = placed(world)
     text = ready(container).model_dump_json().replace('"ready"', '"ready_v2"')
 
-    class Newer:
-        def model_dump_json(self, **_: Any) -> str:
-            return text
-
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
-        body = seal(Newer(), "host-1", HOST_KEY)  # type: ignore[arg-type]
-        queues.record_events(sqs(body), world.status, redelivery, MemoryMetrics())
+        queues.record_events(sqs(sealed_text(text)), world.status, redelivery, MemoryMetrics())
 
     assert redelivery.said == [0]
     assert again(world, container).status is Status.CREATING
