@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.ground.engine import PrivateEngine, engine_at
-from infra.ground.errors import GroundError
+from infra.ground.errors import GroundError, NoEngine
 from infra.ground.images import BOOKWORM, BaseImages
 
 DATA = Path(".berth")
@@ -42,9 +43,15 @@ def prepare(console: Console) -> None:
 
 
 def clean() -> None:
-    """Stop every private engine of this clone, as far as one is left."""
+    """Stop every private engine of this clone that is left; NoEngine when a living run uses one."""
+    used = []
     for folder in (*DATA.glob("*/engine*"), *DATA.glob("*/*/engine")):
-        PrivateEngine(folder).stop()
+        try:
+            PrivateEngine(folder).stop()
+        except NoEngine as error:
+            used.append(str(error))
+    if used:
+        raise NoEngine("; ".join(used))
 
 
 def main() -> int:
@@ -54,7 +61,7 @@ def main() -> int:
     try:
         prepare(console) if parser.parse_args().verb == "prepare" else clean()
     except GroundError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
     return 0
 

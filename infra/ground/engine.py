@@ -18,6 +18,7 @@ from docker.errors import DockerException
 
 from infra.ground.disk import await_release, mount_disk, unmount_disk
 from infra.ground.errors import NoEngine
+from infra.ground.hold import Hold
 from infra.ground.leftovers import end_containers, end_engine
 from infra.ground.mounts import HeldMounts, die_with_parent, map_users, reachable
 from infra.ground.netns import NetworkNamespace
@@ -63,6 +64,7 @@ def engine_at(data: Path, say: Say, *, private: bool = False) -> Iterator[Engine
         yield found
         return
     engine = PrivateEngine(data)
+    engine.claim()
     try:
         started = engine.start(say)
         engine.keep(say)
@@ -79,11 +81,12 @@ def answering_engine() -> Engine | None:
 
 
 class PrivateEngine:
-    """A dockerd of our own, in its own network and mount namespaces; one per data folder."""
+    """A dockerd of our own, in its own network and mount namespaces; one per data folder, which one run holds."""
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         key = hashlib.sha256(str(self._data).encode()).hexdigest()[:6]
+        self._hold = Hold(self._data)
         self._run = Path(f"/run/berth-{key}")
         self._network = NetworkNamespace(key)
         self._mounts: HeldMounts | None = None
@@ -111,14 +114,19 @@ class PrivateEngine:
         """Leads into the mount namespace of today, by a name that the next one has, too."""
         return self._run / "root"
 
-    def start(self, say: Say) -> Engine:
-        """Start it (and install it first, as root on Debian), or NoEngine."""
+    def claim(self) -> None:
+        """Have the data folder to ourselves until it is stopped or we die; NoEngine when another run has it."""
         if os.geteuid() != 0:
             raise NoEngine("no Docker engine answers and only root can start one: start Docker, or run this as root")
-        ensure_programs(["dockerd", "iptables", "nft", "ip", "nsenter"], say)
-        self.stop()
-        say("starting a private Docker engine")
         self._data.mkdir(parents=True, exist_ok=True)
+        self._hold.take()
+
+    def start(self, say: Say) -> Engine:
+        """Start it (and install it first, as root on Debian), or NoEngine."""
+        self.claim()
+        ensure_programs(["dockerd", "iptables", "nft", "ip", "nsenter"], say)
+        self._end()
+        say("starting a private Docker engine")
         self._run.mkdir(parents=True, exist_ok=True)
         self._network.create()
         self._mounts = HeldMounts()
@@ -149,7 +157,16 @@ class PrivateEngine:
                 say(f"the Docker engine did not come back: read {self._data / 'dockerd.log'}")
 
     def stop(self) -> None:
-        """Stop it and what an earlier run of the same folder left; nothing of it remains but the data."""
+        """Stop it and what a dead run of the same folder left; NoEngine, and nothing done, when a living one has it."""
+        if self._data.is_dir():
+            self._hold.take()
+        try:
+            self._end()
+        finally:
+            self._hold.give_back()
+
+    def _end(self) -> None:
+        """Nothing of it remains but the data."""
         self._over.set()
         end_containers(str(self._run))
         if self._process is not None:

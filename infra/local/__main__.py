@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from infra.ground.engine import Engine
 from infra.ground.errors import GroundError
@@ -31,7 +32,7 @@ def main() -> int:
     try:
         return int(parsed.work(parsed, console))
     except (CloudError, GroundError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 from docker.errors import DockerException
 
 from infra.ground.disk import image_of, mount_disk, unmount_disk
@@ -105,16 +106,72 @@ def test_root_inside_is_nobody_outside_and_the_machines_own_files_stay(tmp_path:
     assert [each.read_bytes() for each in ranges] == before
 
 
-def test_an_engine_whose_starter_was_killed_is_cleared_away_by_the_next(tmp_path: Path) -> None:
-    folder = tmp_path / "engine"
-    private = PrivateEngine(folder)
-    before = traces(private)
+@contextlib.contextmanager
+def started_by_another(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that has started an engine there; it is killed at the end."""
     command = [sys.executable, "-c", STARTER, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}) as starter:
         assert starter.stdout is not None
         assert starter.stdout.readline() == b"started\n"
+        try:
+            yield starter
+        finally:
+            starter.kill()
+
+
+def test_a_second_run_is_refused_and_the_engine_of_the_first_runs_on(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    private = PrivateEngine(folder)
+    before = traces(private)
+    with started_by_another(folder) as starter:
+        running = DockerClient(base_url=private.url)
+        with contextlib.closing(running):
+            BaseImages(running, CACHE, say).ensure_tiny()
+            container = running.containers.run(TINY, ["sleep", "6003"], detach=True)
+            during = traces(private)
+
+            for attempt in (private.stop, lambda: private.start(say), engine_at(folder, say, private=True).__enter__):
+                with pytest.raises(NoEngine, match=f"^process {starter.pid} .* uses the engine in {folder}: wait"):
+                    attempt()
+
+            assert traces(private) == during
+            container.reload()
+            assert container.status == "running"
+        with engine_at(tmp_path / "engine-2", say, private=True) as other, contextlib.closing(other.client()) as client:
+            assert client.ping()
+
+    private.stop()
+    assert traces(private) == before
+
+
+def cleaned(clone: Path) -> "subprocess.CompletedProcess[str]":
+    """What `make clean` does with engines in a clone."""
+    command = [sys.executable, "-m", "infra.ground", "clean"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_clean_leaves_an_engine_in_use_alone_and_ends_one_whose_run_is_dead(tmp_path: Path) -> None:
+    folder = tmp_path / ".berth/demo/engine"
+    private = PrivateEngine(folder)
+    before = traces(private)
+    with started_by_another(folder) as starter:
+        refused = cleaned(tmp_path)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"process {starter.pid} (" in refused.stderr
+        with contextlib.closing(DockerClient(base_url=private.url)) as client:
+            assert client.ping()
+
+    assert cleaned(tmp_path).returncode == 0
+    assert traces(private) == before
+
+
+def test_an_engine_whose_starter_was_killed_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    private = PrivateEngine(folder)
+    before = traces(private)
+    with started_by_another(folder) as starter:
         starter.send_signal(signal.SIGKILL)
-    time.sleep(0.2)
 
     engine = private.start(say)
     with contextlib.closing(engine.client()) as client:
