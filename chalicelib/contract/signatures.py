@@ -65,7 +65,11 @@ def raw_private_key(private_pem: str) -> bytes:
 
 def seal(event: Event, signer: str, private_pem: str) -> str:
     """The body for the queue: the event in an envelope signed by `signer`."""
-    text = event.model_dump_json(exclude_none=True)
+    return seal_text(event.model_dump_json(exclude_none=True), signer, private_pem)
+
+
+def seal_text(text: str, signer: str, private_pem: str) -> str:
+    """The same of an event that the signer itself need not be able to read."""
     signature = _private(private_pem).sign(_signed_bytes(signer, text))
     encoded = base64.urlsafe_b64encode(signature).decode()
     return Envelope(signer=signer, event=text, signature=encoded).model_dump_json()

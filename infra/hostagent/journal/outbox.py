@@ -1,6 +1,7 @@
 """Events on their way: the journal's outbox comes in, signed messages go to the queue in order, until it takes them."""
 
 import hashlib
+import itertools
 import logging
 import threading
 import time
@@ -8,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from chalicelib.contract.events import LARGEST_BATCH, AboutContainer, Batch, Event, parse_event
-from chalicelib.contract.signatures import seal
+from chalicelib.contract.signatures import seal, seal_text
 from infra.hostagent.journal.intents import Outgoing
 from infra.hostagent.journal.journal import Journal
 from infra.hostagent.journal.pace import Pace
@@ -114,7 +116,7 @@ class Outbox:
     def _sent(self, wait: Wait) -> float | None:
         """Send what need not wait; seconds until more goes, None when the queue refused."""
         while not self._closed.is_set():
-            waiting = [(wait(events), batch, events) for batch, events in self._waiting()]
+            waiting = [(wait(events) if events else 0.0, batch, events) for batch, events in self._waiting()]
             due = [(batch, events) for seconds, batch, events in waiting if not seconds]
             if not due:
                 return min([IDLE_SECONDS, *(seconds for seconds, _, _ in waiting)])
@@ -123,19 +125,18 @@ class Outbox:
         return IDLE_SECONDS
 
     def _waiting(self) -> list[tuple[list[Outgoing], list[AboutContainer]]]:
-        """What waits, the events of each container together."""
+        """What waits, the events of each container together; without any, the one that this agent cannot read."""
         batches: dict[str, list[Outgoing]] = {}
         for outgoing in self._journal.outgoing(PAGE):
             batch = batches.setdefault(outgoing.container_id, [])
             if len(batch) < LARGEST_BATCH:
                 batch.append(outgoing)
-        return [(batch, [_event(each) for each in batch]) for batch in batches.values()]
+        return [_first_message(batch) for batch in batches.values()]
 
     def _send(self, batch: Sequence[Outgoing], events: Sequence[AboutContainer]) -> bool:
         container_id, identity = batch[0].container_id, _identity(batch)
-        event = events[0] if len(events) == 1 else Batch(events=list(events), trace=events[-1].trace)
         try:
-            self._sink.send(seal(event, self._host_id, self._private_key), container_id, identity)
+            self._sink.send(self._sealed(batch, events), container_id, identity)
         except QueueUnavailable as error:
             log.warning("events wait", extra={"container": container_id, "event": identity, "reason": str(error)})
             return False
@@ -143,10 +144,28 @@ class Outbox:
         self._pace.gone(container_id)
         return True
 
+    def _sealed(self, batch: Sequence[Outgoing], events: Sequence[AboutContainer]) -> str:
+        if not events:
+            log.error("event cannot be read and is sent as it is", extra={"event": batch[0].identity})
+            return seal_text(batch[0].event, self._host_id, self._private_key)
+        event = events[0] if len(events) == 1 else Batch(events=list(events), trace=events[-1].trace)
+        return seal(event, self._host_id, self._private_key)
 
-def _event(outgoing: Outgoing) -> AboutContainer:
-    event: AboutContainer = parse_event(outgoing.event)  # type: ignore[assignment]  # only such are in the journal
-    return event
+
+def _first_message(batch: list[Outgoing]) -> tuple[list[Outgoing], list[AboutContainer]]:
+    """The events that go first and together.
+
+    One that cannot be read goes alone, as it is: a newer agent left it, and the functions may know it.
+    """
+    events = list(itertools.takewhile(lambda event: event is not None, map(_event, batch)))
+    return batch[: len(events) or 1], events  # type: ignore[return-value]  # only such are in the journal
+
+
+def _event(outgoing: Outgoing) -> Event | None:
+    try:
+        return parse_event(outgoing.event)
+    except ValidationError:
+        return None
 
 
 def _identity(batch: Sequence[Outgoing]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from pydantic import ValidationError
 
 from chalicelib.contract.events import LARGEST_BATCH, Batch, Heartbeat, Progress, Ready
 from chalicelib.contract.signatures import new_private_key, parse_envelope, public_key_of, unseal
@@ -176,6 +177,26 @@ def test_without_a_thread_a_call_sends_what_waits(journal: Journal) -> None:
 
     assert queue.identities == identities(intent, 2)
     outbox.close(0)
+
+
+def test_an_event_of_a_newer_agent_goes_as_it_is_between_those_before_and_after_it(
+    journal: Journal, start: Start, tmp_path: Path
+) -> None:
+    queue, odd, other = Queue(), told(journal, 5), told(journal, 1)
+    unknown = '{"kind":"mended","container_id":"x","generation":1,"number":3}'
+    with sqlite3.connect(tmp_path / "journal") as database:
+        database.execute("UPDATE outbox SET event = ? WHERE id = ?", (unknown, journal.outgoing(3)[2].row))
+
+    start(journal, queue)
+
+    eventually(lambda: journal.outgoing(1) == [])
+    bodies = {group: [parse_envelope(body) for body, of, _ in queue.sent if of == group] for _, group, _ in queue.sent}
+    before, alone, after = bodies[odd.spec.container_id]
+    assert [len(unseal(each, public_key_of(KEY)).events) for each in (before, after)] == [2, 2]  # type: ignore[union-attr]
+    assert alone.event == unknown
+    with pytest.raises(ValidationError):  # of the reader: its signature is right
+        unseal(alone, public_key_of(KEY))
+    assert len(bodies[other.spec.container_id]) == 1
 
 
 def test_a_queue_that_refuses_is_tried_again_and_nothing_overtakes(journal: Journal, start: Start) -> None:
