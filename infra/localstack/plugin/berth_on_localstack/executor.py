@@ -85,7 +85,7 @@ class ChildExecutor(RuntimeExecutor):
     def start(self, env_vars: dict[str, str]) -> None:
         """Import the handler, or a RuntimeError with what it says."""
         code = self.function_version.config.code.get_unzipped_code_location()
-        path = [str(code), *(f"{each.code.get_unzipped_code_location()}/python" for each in self._layers())]
+        path = [str(code), *(folder for each in self._layers() for folder in self._packages(each))]
         self._environment = {name: str(value) for name, value in env_vars.items()} | {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LAMBDA_TASK_ROOT": str(code),
@@ -120,6 +120,11 @@ class ChildExecutor(RuntimeExecutor):
 
     def _layers(self) -> list[Any]:
         return list(self.function_version.config.layers)
+
+    def _packages(self, layer: Any) -> list[str]:
+        """Where Lambda looks in a layer; Chalice puts packages into the second."""
+        python = f"{layer.code.get_unzipped_code_location()}/python"
+        return [python, f"{python}/lib/{self.function_version.config.runtime}/site-packages"]
 
     def get_address(self) -> str:
         return ADDRESS
