@@ -1,6 +1,7 @@
 """Registries for tests: an engine and a folder come in, a loopback registry the engine can reach goes out."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +33,7 @@ class Registry:
 
     engine: Engine
     port: int
+    folder: Path
 
     @property
     def address(self) -> str:
@@ -53,6 +55,10 @@ class Registry:
             raise NoRegistry(f"push of {name} failed: {errors[0]}")
         return reference
 
+    def forget(self, name: str) -> None:
+        """Hold no image of this name (without tag) any more; layers stay, for the next time."""
+        shutil.rmtree(self.folder / "docker/registry/v2/repositories" / name, ignore_errors=True)
+
 
 @contextmanager
 def registry_at(folder: Path, engine: Engine, say: Say, port: int = 5000) -> Iterator[Registry]:
@@ -66,7 +72,7 @@ def registry_at(folder: Path, engine: Engine, say: Say, port: int = 5000) -> Ite
         process = subprocess.Popen(_inside(engine, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         _await_port(engine, port, folder / "registry.log")
-        yield Registry(engine, port)
+        yield Registry(engine, port, folder)
     finally:
         process.terminate()
         process.wait()
