@@ -15,7 +15,7 @@ from infra.local.running import forget_environment, write_environment
 from infra.localstack.application import Application, deploy
 from infra.localstack.gateway import open_gateway, terminal_url
 from infra.localstack.host import open_host, operator
-from infra.localstack.server import running_localstack
+from infra.localstack.running import VARIABLE, Way, running_localstack, wished
 
 CACHE = Path(".berth/cache")
 ENVIRONMENT = Path(".berth/localstack/venv")
@@ -27,9 +27,11 @@ def main() -> int:
     parser.add_argument("verb", choices=["up"])
     parser.add_argument("--port", type=int, default=8080, help="REST and WebSocket port (default 8080, 0: any)")
     parser.add_argument("--data", type=Path, default=Path(".berth/up-localstack"), help="folder for what it writes")
+    parser.add_argument("--localstack", choices=list(Way), help=f"where it runs (default: {VARIABLE}, or auto)")
     parsed = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # containers do not end with their parent
     try:
-        up(parsed.data, parsed.port)
+        up(parsed.data, parsed.port, Way(parsed.localstack) if parsed.localstack else wished())
     except (CloudError, GroundError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -38,12 +40,12 @@ def main() -> int:
     return 0
 
 
-def up(data: Path, port: int) -> None:
+def up(data: Path, port: int, way: Way) -> None:
     """Berth on one engine and one LocalStack."""
     found = free_port(port, "--port")
     with (
         engines_at(data, 1, CACHE, say) as [engine],
-        running_localstack(data / "localstack", ENVIRONMENT, say) as localstack,
+        running_localstack(engine, data / "localstack", ENVIRONMENT, say, way) as localstack,
     ):
         application = deploy(localstack, data / "project", say, terminal_url(found))
         write_environment(data, application.environment)

@@ -55,6 +55,7 @@ async def open_gateway(application: Application, port: int) -> AsyncIterator[str
     sockets.learn(HANDLERS)
     relay = Relay(RelaySettings(application.url, await asyncio.to_thread(application.relay_keys)))
     url = f"http://{ADDRESS}:{port}/{STAGE}"
+    await asyncio.to_thread(application.localstack.open_door, port)
     await asyncio.to_thread(application.deployment.parameters.put_sockets_endpoint, url)
     async with httpx.AsyncClient(trust_env=False, timeout=40) as client:
         served = uvicorn.Server(_config(_starlette(application, sockets, relay, client), port))

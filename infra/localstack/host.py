@@ -46,11 +46,13 @@ def operator(application: Application, *arguments: str) -> dict[str, Any]:
 def _plan(application: Application, engine: Engine, data: Path, options: tuple[str, ...]) -> HostPlan:
     data.mkdir(parents=True, exist_ok=True)
     (data / "control-key.pub").write_text(application.deployment.parameters.ensure_keys())
+    port = free_port(0, "--agent-port")
+    application.localstack.open_door(port)
     queue = application.localstack.client("sqs").get_queue_url(QueueName=f"{application.prefix}-events.fifo")
     return HostPlan(
         host_id=HOST,
         engine=engine,
-        port=free_port(0, "--agent-port"),
+        port=port,
         data=data / "agent",
         log=data / "agent.log",
         control_key=data / "control-key.pub",

@@ -3,49 +3,19 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import docker
 import httpx
-import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from infra.ground.engine import Engine
-from infra.local.background import in_thread
-from infra.local.cloud import free_port
 from infra.local.hosts import LocalHost
-from infra.localstack.application import Application, deploy
-from infra.localstack.gateway import open_gateway, terminal_url
-from infra.localstack.host import open_host, operator
-from infra.localstack.server import Localstack
-from tests.engines import DATA, say
+from infra.localstack.application import Application
+from infra.localstack.gateway import terminal_url
+from infra.localstack.host import operator
 
 PATIENCE_SECONDS = 90
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    return free_port(0, "--port")
-
-
-@pytest.fixture(scope="module")
-def application(localstack: Localstack, port: int) -> Application:
-    return deploy(localstack, DATA / "localstack-project", say, terminal_url(port))
-
-
-@pytest.fixture(scope="module")
-def url(application: Application, port: int) -> Iterator[str]:
-    with in_thread(lambda: open_gateway(application, port)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def host(application: Application, engine: Engine, url: str) -> Iterator[LocalHost]:
-    """Heard of after functions know where `@connections` is: they ask once per process."""
-    quick = ("--look-seconds", "1", "--heartbeat-seconds", "2")
-    with in_thread(lambda: open_host(application, engine, DATA / "localstack-host", *quick)) as running:
-        yield running
 
 
 def _until(what: str, look: Callable[[], Any]) -> Any:
