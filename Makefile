@@ -102,7 +102,7 @@ apidocs: $(STAMP) ## Write the published API documents from the code
 	@$(PY) -m infra.apidocs
 
 test-localstack: setup ## The store, queue and flow suites on LocalStack, the functions running as its Lambdas
-	@RACES=1 $(PY) -m pytest tests/localstack $(ARGS)
+	@RACES=1 $(PY) -m pytest -s tests/localstack $(ARGS)
 
 test-fleet: $(STAMP) ## Hosts and relays from their launch templates on, on emulated machines: a quarter of an hour
 	@$(PY) -m pytest -s --timeout 1800 $(APART) $(ARGS)
