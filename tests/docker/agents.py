@@ -39,9 +39,10 @@ from tests.aws import ROOT, Aws
 from tests.builders import a_spec
 from tests.fakes.world import CONTROL_KEY
 from tests.inside import run_in
+from tests.pace import SLOWNESS
 
-PATIENCE_SECONDS = 40
-START_SECONDS = 60
+PATIENCE_SECONDS = 40 * SLOWNESS
+START_SECONDS = 60 * SLOWNESS
 """Nothing is promised of how fast an agent's program loads on a machine that does other work."""
 DIE_AT = "BERTH_TEST_DIE_AT"
 LOOPBACK_PORTS = (5000, 5001, 5002, 5003, 5999)
@@ -125,7 +126,7 @@ class RunningAgent:
         token = sign_call(**(claims | changes))
         headers = {"Authorization": f"Bearer {token}"}
         url = f"http://127.0.0.1:{self.port}{where}"
-        return httpx.request(verb, url, content=content, headers=headers, timeout=30, trust_env=False)
+        return httpx.request(verb, url, content=content, headers=headers, timeout=30 * SLOWNESS, trust_env=False)
 
     def create(self, spec: ContainerSpec) -> httpx.Response:
         return self.call("PUT", f"/v1/containers/{spec.container_id}", spec.model_dump_json().encode())

@@ -15,8 +15,9 @@ from chalicelib.contract.agent_api import ContainerSpec
 from chalicelib.contract.terminals import Grant, sign_ticket
 from tests.docker.agents import RunningAgent
 from tests.fakes.world import CONTROL_KEY
+from tests.pace import SLOWNESS
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 20 * SLOWNESS
 _REMEMBERED = 16 * 1024
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tests.limits.probes import Ground, Verdict
+from tests.pace import SLOWNESS
 
 DONE = "DONE"
 EPERM, ENOSYS = 1, 38
@@ -92,7 +93,7 @@ def all_of(*verdicts: Verdict) -> Verdict:
 
 def until(found: Callable[[], object], seconds: float = 10) -> None:
     """Wait for what a program is to do before the attempt means anything."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + seconds * SLOWNESS
     while not found():
         assert time.monotonic() < ends, "the program of the probe never came so far"
         time.sleep(0.1)

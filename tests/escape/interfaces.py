@@ -15,6 +15,7 @@ from chalicelib.contract.agent_api import FileDeed
 from tests.aws import ROOT
 from tests.docker.terminals import Terminal, terminal
 from tests.limits.probes import Ground, Probe, Verdict, probe
+from tests.pace import SLOWNESS
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def _pasted(ground: Ground, shell: Terminal) -> bool:
     shell.read("ready")
     for at in range(0, len(paste), 512 * 1024):
         shell.socket.send(paste[at : at + 512 * 1024])
-    shell.read("done", seconds=120)
+    shell.read("done", seconds=120 * SLOWNESS)
     if ground.run("sha256sum /home/user/pasted").words[:1] == [hashlib.sha256(paste).hexdigest()]:
         return True
     stream, _ = ground.container.get_archive("/home/user/pasted")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from tests.escape.attempts import all_of, refused, tried, until
 from tests.escape.cells import Cell
 from tests.escape.world import INTERNET, METADATA, PORTS, PRIVATE, datagrams
-from tests.limits.probes import Ground, Probe, Verdict, probe
+from tests.limits.probes import WATCHDOG_SECONDS, Ground, Probe, Verdict, probe
+from tests.pace import SLOWNESS
 
 NETWORK: list[Probe] = []
 
@@ -38,7 +39,7 @@ while (my @some = splice @ports, 0, 900) {
 def open_ports(ground: Ground, address: str, ports: Iterable[int] | str, wait: float = 1) -> set[int]:
     """Of these ports of that address, those that take a connection from inside."""
     wanted = ports if isinstance(ports, str) else " ".join(map(str, ports))
-    seen = ground.run(f"perl - {address} {wait} {wanted} <<'END'\n{_SCAN}\nEND\n")
+    seen = ground.run(f"perl - {address} {wait * SLOWNESS} {wanted} <<'END'\n{_SCAN}\nEND\n")
     assert seen.exit_code == 0, seen.output
     return {int(word) for word in seen.words}
 
@@ -97,7 +98,7 @@ def others(cell: Cell) -> Verdict:
         for address in spoken:
             for port in (8001, 67, 5353):
                 cell.run(_datagram(address, port))
-        time.sleep(0.5)
+        time.sleep(0.5 * SLOWNESS)
     heard = cell.other.run("cat /tmp/heard").words
     ends = [
         Verdict(held=not connected, seen=f"connected to {connected}" if connected else "no connection"),
@@ -119,7 +120,7 @@ def _victim(tcp: int, udp: int) -> str:
             socket(my $u, PF_INET, SOCK_DGRAM, 0); bind($u, sockaddr_in($port, INADDR_ANY));
             setsockopt($u, 0, 35, pack("a4 a4", inet_aton("224.0.0.251"), INADDR_ANY)); push @u, $u;
             if (!fork) {{ while (my $f = recv($u, my $x, 99, 0)) {{ syswrite H, "$port\\n" }} exit }} }}
-        sleep 25'"""
+        sleep {WATCHDOG_SECONDS - 5}'"""
 
 
 def _datagram(address: str, port: int) -> str:
@@ -155,12 +156,14 @@ def floods(cell: Cell) -> Verdict:
     """No mail is handed in, and nobody has thousands of connections."""
     mail = open_ports(cell, INTERNET, [25])
     held = f"""for i in 1 2 3; do perl -e '
-        use Socket; my $n = 0; my @held; my $end = time + 6;
+        use Socket; my $n = 0; my @held; my $end = time + {6 * SLOWNESS};
         while (time < $end && $n < 1000) {{
             socket(my $s, PF_INET, SOCK_STREAM, 0) or last; alarm 0; local $SIG{{ALRM}} = sub {{ die }};
-            eval {{ alarm 1; if (connect($s, sockaddr_in(80, inet_aton("{INTERNET}")))) {{ $n++; push @held, $s }} }};
+            eval {{
+                alarm {SLOWNESS}; if (connect($s, sockaddr_in(80, inet_aton("{INTERNET}")))) {{ $n++; push @held, $s }}
+            }};
             alarm 0 }}
-        print "$n\\n"; sleep 7 - ($end - time)' & done; wait"""
+        print "$n\\n"; sleep {7 * SLOWNESS} - ($end - time)' & done; wait"""
     connections = sum(map(int, cell.run(held).words))
     return all_of(
         Verdict(held=not mail, seen="mail handed in" if mail else "no mail"),
@@ -181,7 +184,7 @@ def forged(cell: Cell) -> Verdict:
         "header": "socket(R, PF_INET, SOCK_RAW, 255)",
     }
     programs = {
-        name: f"perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0); alarm 3; exit !({line})'"
+        name: f"perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0); alarm {3 * SLOWNESS}; exit !({line})'"
         for name, line in lines.items()
     }
     return refused(tried(cell, programs))

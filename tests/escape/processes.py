@@ -3,7 +3,8 @@
 from infra.hostagent.profile import CAPABILITIES
 from tests.escape.attempts import BY_RIGHT, DONE, Call, all_of, called, refused, tried, until
 from tests.escape.cells import Cell
-from tests.limits.probes import Ground, Probe, Verdict, probe
+from tests.limits.probes import WATCHDOG_SECONDS, Ground, Probe, Verdict, probe
+from tests.pace import SLOWNESS
 
 PROCESSES: list[Probe] = []
 
@@ -33,13 +34,15 @@ def capabilities(ground: Ground) -> Verdict:
 @probe(6, "trace other processes", PROCESSES)
 def tracing(ground: Ground) -> Verdict:
     """Own children can be debugged; what belongs to another user cannot, and there is nobody outside to be seen."""
-    ground.spawn("exec setpriv --reuid 1001 --regid 1001 --clear-groups sleep 25")
+    ground.spawn(f"exec setpriv --reuid 1001 --regid 1001 --clear-groups sleep {WATCHDOG_SECONDS - 5}")
     until(lambda: ground.run("stat -c %u /proc/[0-9]*").words.count("1001"))
     attach = {
         "pid 1": Call("ptrace", f"{_ATTACH}, 1, 0, 0"),
         "of another user": Call("ptrace", f"{_ATTACH}, $o, 0, 0", _FOREIGN),
     }
-    child = {"own child": Call("ptrace", f"{_ATTACH}, $c, 0, 0", "my $c = fork; if (!$c) { sleep 1; exit }")}
+    child = {
+        "own child": Call("ptrace", f"{_ATTACH}, $c, 0, 0", f"my $c = fork; if (!$c) {{ sleep {SLOWNESS}; exit }}")
+    }
     foreign = refused(called(ground, attach, user="1000"), BY_RIGHT)
     own = called(ground, child, user="1000")["own child"] == DONE
     seen = ground.run("ls -d /proc/[0-9]* | wc -l").words[0]
@@ -70,7 +73,7 @@ def signals(cell: Cell) -> Verdict:
         "real-time disk": Call("ioprio_set", "1, 0, (1 << 13)"),
     }
     priorities = refused(called(cell, calls), {1, 13})
-    cell.run("kill -9 -1", seconds=5)  # its own main process with it
+    cell.run("kill -9 -1", seconds=5 * SLOWNESS)  # its own main process with it
     others = cell.other.answers()
     return all_of(priorities, Verdict(held=others, seen="kill -1 stays inside" if others else "kill -1 reached others"))
 

@@ -14,8 +14,9 @@ from chalicelib.contract.resources import Resources
 from tests.builders import a_spec
 from tests.docker.agents import RunningAgent
 from tests.inside import run_in
+from tests.pace import SLOWNESS
 
-WATCHDOG_SECONDS = 30
+WATCHDOG_SECONDS = 30 * SLOWNESS
 """No program of a probe runs longer; what it leaves behind goes with its container."""
 
 
@@ -97,7 +98,7 @@ class Ground:
 
     def answers(self) -> bool:
         """Whether a new process can be started inside."""
-        return self.run("echo here", seconds=5).words[-1:] == ["here"]
+        return self.run("echo here", seconds=5 * SLOWNESS).words[-1:] == ["here"]
 
 
 @dataclass(frozen=True, slots=True)
