@@ -24,6 +24,18 @@ USER_DATA_SECONDS = 900
 Change = tuple[str, str]
 """A line of the user data, and what it is here: each is one thing that no test machine has."""
 
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a machine is besides its instance."""
+
+    port: int
+    """That can be reached from here."""
+    changes: list[Change]
+    more: Path | None = None
+    """A third disk."""
+
+
 _CREDENTIALS = {
     "Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "testing", "SecretAccessKey": "testing", "Token": "testing",
     "LastUpdated": "2026-01-01T00:00:00Z", "Expiration": "2099-01-01T00:00:00Z",
@@ -52,22 +64,20 @@ class Booted:
 
 
 @contextmanager
-def booted(
-    debian: Debian, aws: Aws, instance: Instance, port: int, changes: list[Change], say: Say
-) -> Iterator[Booted]:
-    """The machine, whose `port` can be reached; it is gone with the context."""
+def booted(debian: Debian, aws: Aws, instance: Instance, plan: Plan, say: Say) -> Iterator[Booted]:
+    """The machine, after its user data; it is gone with the context."""
     with contextlib.ExitStack() as stack:
         autoscaling = stack.enter_context(autoscaling_service())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="berth-")))
         metadata = folder / "metadata"
         metadata.mkdir()
         _tell_of(instance.id, metadata)
-        machine = Machine(debian, folder, metadata, port, say)
+        machine = Machine(debian, folder, metadata, plan.port, say, plan.more)
         stack.callback(machine.stop)
         say("an emulated machine starts and runs its user data (about three minutes)")
         machine.await_boot()
         _show_aws(machine, aws, autoscaling)
-        _run_user_data(machine, instance.user_data, changes)
+        _run_user_data(machine, instance.user_data, plan.changes)
         yield Booted(machine, instance.id, folder, autoscaling, metadata)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,12 @@ class Done:
 class Machine:
     """One machine; what it writes is gone with it."""
 
-    def __init__(self, debian: Debian, folder: Path, metadata: Path, port: int, say: Say) -> None:
-        """`port` of the machine is `self.port` here."""
+    def __init__(self, debian: Debian, folder: Path, metadata: Path, port: int, say: Say, more: Path | None) -> None:
+        """`port` of the machine is `self.port` here; `more` is a third disk."""
         ensure_programs(["qemu-system-x86_64", "ssh"], say)
         self._debian = debian
         self._folder = folder
+        self._more = more
         self._ssh_port = unclaimed_port()
         self.port = unclaimed_port()
         self._forward: Child | None = None
@@ -92,6 +94,25 @@ class Machine:
 
     def put(self, path: str, content: str) -> None:
         self.run(f"cat > {path}", content)
+
+    def follow(self, command: str, say: Say, seconds: float) -> Done:
+        """Run it as root and say its lines as they come."""
+        lines: list[str] = []
+        with subprocess.Popen(
+            [*self._ssh(), "root@127.0.0.1", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            over = threading.Timer(seconds, process.kill)
+            over.start()
+            for line in process.stdout or ():
+                lines.append(line)
+                say(line.rstrip("\n"))
+            over.cancel()
+        return Done("".join(lines), process.returncode)
 
     def reboot(self) -> None:
         """As after a loss of power: nothing is asked to end."""
@@ -137,6 +158,7 @@ class Machine:
             "-append", "root=/dev/vda rw console=ttyS0 quiet mitigations=off",
             "-drive", f"file={self._debian.disk},format=raw,if=virtio,snapshot=on,cache=unsafe",
             "-drive", f"file={self._folder}/data,format=raw,if=virtio,cache=unsafe,discard=unmap",
+            *(["-drive", f"file={self._more},format=raw,if=virtio,snapshot=on,cache=unsafe"] if self._more else []),
             "-netdev", f"user,id=machine,{forwards}", "-device", f"virtio-net-pci,netdev=machine,mac={MACHINE_MAC}",
             "-netdev", f"user,id=metadata,net=169.254.169.0/24,host=169.254.169.2,{service}",
             "-device", f"virtio-net-pci,netdev=metadata,mac={METADATA_MAC}",

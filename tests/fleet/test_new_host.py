@@ -25,7 +25,7 @@ from tests.engines import CACHE, say
 from tests.fakes.world import CONTROL_KEY
 from tests.fleet.debian import Debian
 from tests.fleet.hosts import AGENT_PORT, BELOW_THE_FLOOR, PATIENCE_SECONDS, Host, HostAgent, enrolled
-from tests.fleet.instances import booted
+from tests.fleet.instances import Plan, booted
 from tests.fleet.machine import ADDRESS, OUTSIDE
 from tests.fleet.stage import Stage
 
@@ -39,7 +39,7 @@ METADATA = "169.254.169.254"
 
 @pytest.fixture(scope="module")
 def host(debian: Debian, stage: Stage) -> Iterator[Host]:
-    with booted(debian, stage.aws, stage.host(), AGENT_PORT, [BELOW_THE_FLOOR], say) as done:
+    with booted(debian, stage.aws, stage.host(), Plan(AGENT_PORT, [BELOW_THE_FLOOR]), say) as done:
         done.machine.forward_engine()
         version = done.machine.ask("docker version --format '{{.Server.Version}}'")
         engine = Engine(done.machine.engine_url, owned=False, netns=None, version=version)

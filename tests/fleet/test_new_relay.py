@@ -18,7 +18,7 @@ from tests.engines import say
 from tests.fakes.world import CONTROL_KEY
 from tests.fleet.agent import Outside, outside_agent
 from tests.fleet.debian import Debian
-from tests.fleet.instances import Booted, Change, booted
+from tests.fleet.instances import Booted, Change, Plan, booted
 from tests.fleet.machine import outside
 from tests.fleet.stage import Stage
 
@@ -44,7 +44,7 @@ def agent() -> Iterator[Outside]:
 @pytest.fixture(scope="module")
 def relay(debian: Debian, stage: Stage, agent: Outside) -> Iterator[Booted]:
     api: Change = ("BERTH_API=https://api.example.com/api", f"BERTH_API={outside(agent.api_url)}")
-    with booted(debian, stage.aws, stage.relay(), PORT, [BY_PLAIN_HTTP, api], say) as done:
+    with booted(debian, stage.aws, stage.relay(), Plan(PORT, [BY_PLAIN_HTTP, api]), say) as done:
         yield done
 
 
