@@ -58,7 +58,7 @@ def cold(engine: Engine, rounds: int, tick: Tick) -> Found:
 def warm_starts(engine: Engine, rounds: int, tick: Tick) -> Found:
     with stack(engine, KEPT / "stack", *warm.OPTIONS) as running:
         played = starts.play(running, RawEngine(engine.url), rounds, tick, warm.Blanks(engine))
-    return starts.measures_of(played, "warm", 0.20), {}
+    return [*starts.measures_of(played, "warm", 0.20), *starts.steps_of(played.ours)], {}
 
 
 def stages(engine: Engine, rounds: int, tick: Tick) -> Found:

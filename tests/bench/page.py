@@ -18,7 +18,8 @@ HEADINGS = {
     ),
     "warm": (
         "Warm starts",
-        "The same with containers that the agent has made ahead.",
+        "The same with containers that the agent has made ahead. Where the time of these goes, frame by frame, is below: "
+        "a frame has the events' own road in it, by queue, function, record and gateway.",
     ),
     "stages": (
         "Where the time goes",
@@ -27,7 +28,8 @@ HEADINGS = {
     ),
     "rates": (
         "Many at once",
-        "Containers per second from the first POST until the last is ready, beside the raw engine asked for as many at once.",
+        "Containers per second from the first POST until the last is ready, beside the raw engine asked for as many at once. "
+        "Below, where the time of each goes.",
     ),
     "fanout": (
         "Fan-out",

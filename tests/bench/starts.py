@@ -70,14 +70,24 @@ STAGES = ("validating", "pulling", "creating", "created", "starting", "configuri
 def stages_of(lives: Sequence[Life], calls: Sequence[tuple[float, str, str]]) -> list[Measure]:
     """Where the time goes: from one frame to the next, and from the POST to the agent's first call of its engine."""
     first = [_first_call(life, calls) for life in lives]
-    found = [Measure("POST → 202", "s", [life.accepted for life in lives])]
-    before = None
-    for stage in STAGES:
+    accepted = Measure("POST → 202", "s", [life.accepted for life in lives])
+    reached = Measure("POST → the agent's first call of the engine", "s", first, goal=Goal("median", 0.060))
+    return [accepted, *steps_of(lives), reached]
+
+
+def steps_of(lives: Sequence[Life]) -> list[Measure]:
+    """From the POST to the first output."""
+    output = Measure("ready → first output", "s", [life.first_output - life.ready for life in lives])
+    return [*frames_of(lives), output]
+
+
+def frames_of(lives: Sequence[Life]) -> list[Measure]:
+    """From the POST to ready, frame by frame; a start that was made ahead tells of fewer."""
+    found, before = [], None
+    for stage in (each for each in STAGES if all(each in life.frames for life in lives)):
         times = [life.frames[stage] - (life.frames[before] if before else 0.0) for life in lives]
         found.append(Measure(f"{before or 'POST'} → {stage} (frames)", "s", times))
         before = stage
-    found.append(Measure("ready → first output", "s", [life.first_output - life.ready for life in lives]))
-    found.append(Measure("POST → the agent's first call of the engine", "s", first, goal=Goal("median", 0.060)))
     return found
 
 
