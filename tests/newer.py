@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chalicelib.contract.events import AboutContainer
-from chalicelib.contract.signatures import seal
+from chalicelib.contract.events import AboutContainer, Created, Progress, Ready
+from chalicelib.contract.signatures import seal_text
+from chalicelib.contract.statuses import Stage
+from chalicelib.domain.container import Container
+from tests.builders import NOW, about
 from tests.fakes.world import HOST_KEY
 
 Spoiler = Callable[[dict[str, Any]], Any]
@@ -23,12 +26,17 @@ SPOILERS: dict[str, Spoiler] = {
 
 def sealed_text(text: str, host_id: str = "host-1") -> str:
     """The queue's body with this text as its event, rightly signed."""
+    return seal_text(text, host_id, HOST_KEY)
 
-    class Newer:
-        def model_dump_json(self, **_: Any) -> str:
-            return text
 
-    return seal(Newer(), host_id, HOST_KEY)  # type: ignore[arg-type]
+def creation(container: Container) -> list[AboutContainer]:
+    """What a host tells of a start, from the first stage to the last."""
+    return [
+        Progress(**about(container, 1), stage=Stage.PULLING, progress=30, message="m"),
+        Created(**about(container, 2), engine_id="e" * 64),
+        Progress(**about(container, 3), stage=Stage.STARTING, progress=75, message="m"),
+        Ready(**about(container, 4), engine_id="e" * 64, started_at=NOW),
+    ]
 
 
 def batch_of(events: Sequence[AboutContainer], spoilt: Mapping[int, str]) -> str:

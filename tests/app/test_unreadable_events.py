@@ -7,15 +7,14 @@ import pytest
 from chalice.test import Client
 
 from chalicelib import wiring
-from chalicelib.contract.events import AboutContainer, Created, Progress, Ready
+from chalicelib.contract.events import AboutContainer
 from chalicelib.contract.signatures import public_key_of
-from chalicelib.contract.statuses import Stage
 from chalicelib.domain.container import Container
 from infra.local.pumps import Source, record_of
 from tests.app.conftest import Api
-from tests.builders import NOW, a_report, about
+from tests.builders import a_report
 from tests.fakes.world import HOST_KEY
-from tests.newer import batch_of, sealed_text
+from tests.newer import batch_of, creation, sealed_text
 
 HOST = "host-1"
 MAX_RECEIVES = 10
@@ -75,15 +74,6 @@ def container(api: Api) -> Container:
     made = api.created()
     record = wiring.containers().get(made["user_id"], made["id"])
     return wiring.containers().place(record, wiring.hosts().get(HOST), wiring.CLOCK.now())
-
-
-def creation(container: Container) -> list[AboutContainer]:
-    return [
-        Progress(**about(container, 1), stage=Stage.PULLING, progress=30, message="m"),
-        Created(**about(container, 2), engine_id="e" * 64),
-        Progress(**about(container, 3), stage=Stage.STARTING, progress=75, message="m"),
-        Ready(**about(container, 4), engine_id="e" * 64, started_at=NOW),
-    ]
 
 
 def stages(api: Api, container: Container) -> list[Any]:

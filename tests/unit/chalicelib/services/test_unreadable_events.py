@@ -9,33 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chalicelib.contract.events import AboutContainer, Created, Progress, Ready
-from chalicelib.contract.statuses import Stage, Status
+from chalicelib.contract.events import AboutContainer
+from chalicelib.contract.statuses import Status
 from chalicelib.domain.container import Container
 from chalicelib.domain.errors import RetryLater, UnreadableEvent
 from chalicelib.domain.transitions import identity
 from chalicelib.edge import queues
-from tests.builders import NOW, about
 from tests.examples import examples
 from tests.fakes.fifo import FifoQueue
 from tests.fakes.metrics import MemoryMetrics
 from tests.fakes.world import World
-from tests.newer import SPOILERS, batch_of, sealed_text
+from tests.newer import SPOILERS, batch_of, creation, sealed_text
 from tests.unit.chalicelib.domain.test_batches import content
 from tests.unit.chalicelib.domain.test_transitions import life
 from tests.unit.chalicelib.services.steps import again, placed, subscribed
 from tests.unit.chalicelib.services.test_dead_letters import Redelivery, sqs
 
 RECEIVES = 3
-
-
-def creation(container: Container) -> list[AboutContainer]:
-    return [
-        Progress(**about(container, 1), stage=Stage.PULLING, progress=30, message="m"),
-        Created(**about(container, 2), engine_id="e" * 64),
-        Progress(**about(container, 3), stage=Stage.STARTING, progress=75, message="m"),
-        Ready(**about(container, 4), engine_id="e" * 64, started_at=NOW),
-    ]
 
 
 @pytest.mark.parametrize("how", SPOILERS)
