@@ -151,6 +151,7 @@ class ListRequested(Traced):
 AboutContainer = (
     Progress | Created | Ready | Claimed | Failed | Stopped | Started | Abandoned | Resized | Renamed | Removed
 )
+OneInABatch = Annotated[AboutContainer, Field(discriminator="kind")]
 
 LARGEST_BATCH = 20
 """Events in one batch; each is two frames at most, and one write takes a hundred rows."""
@@ -160,9 +161,7 @@ class Batch(Traced):
     """Events of one container that wait at the same time, in their order: one message, read and written once."""
 
     kind: Literal["batch"] = "batch"
-    events: Annotated[
-        list[Annotated[AboutContainer, Field(discriminator="kind")]], Field(min_length=2, max_length=LARGEST_BATCH)
-    ]
+    events: Annotated[list[OneInABatch], Field(min_length=2, max_length=LARGEST_BATCH)]
 
     @property
     def container_id(self) -> str:

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from chalicelib.contract.events import LARGEST_BATCH, AboutContainer, Batch, Event, parse_event
+from chalicelib.contract.events import LARGEST_BATCH, AboutContainer, Batch, Event, OneInABatch, parse_event
 from chalicelib.contract.model import Message, Traced
 
-_OneOfThem = Annotated[AboutContainer, Field(discriminator="kind")]
-_ONE: TypeAdapter[AboutContainer] = TypeAdapter(_OneOfThem, config=ConfigDict(defer_build=True))
+_ONE: TypeAdapter[AboutContainer] = TypeAdapter(OneInABatch, config=ConfigDict(defer_build=True))
 _NAME = re.compile(r"[a-z0-9_.]{1,80}")
 """A word that may go into a log: never a value."""
 
@@ -29,7 +28,7 @@ class Unreadable(Message):
 class PartOfBatch(Batch):
     """The events of a batch that can be read, in their order, and what the others are; nobody sends it."""
 
-    events: Annotated[list[_OneOfThem], Field(min_length=1, max_length=LARGEST_BATCH)]
+    events: Annotated[list[OneInABatch], Field(min_length=1, max_length=LARGEST_BATCH)]
     unreadable: list[Unreadable]
 
 
